@@ -1,0 +1,1 @@
+"""Hardware-in-the-loop tests for boards that carry a Microchip ATECC secure element."""

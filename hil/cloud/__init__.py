@@ -1,0 +1,1 @@
+"""AWS IoT: sessions and registration."""

@@ -1,0 +1,1 @@
+"""X.509 around the element: compressed certificates, chains, issuing."""

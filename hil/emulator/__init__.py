@@ -1,0 +1,1 @@
+"""Emulated parts behind the same bytes as real ones."""

@@ -1,0 +1,1 @@
+"""Firmware models of emulated boards."""

@@ -1,0 +1,1 @@
+"""The ATECC secure element, emulated."""

@@ -1,0 +1,1 @@
+"""Nothing irreversible by accident: permits, transport filter, ledger, config lint."""

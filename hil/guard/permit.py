@@ -1,0 +1,93 @@
+"""The permit: proof, in the type system, that an irreversible operation was allowed.
+
+A function that does something irreversible takes a :class:`Permit`. Only a :class:`Guard` makes
+one. The permit says *what* (operation, slot), *on which element* and *by which packets*; the
+transport filter compares the very bytes once more.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, final
+
+from hil.errors import GuardRefusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hil.guard.operations import Operation
+    from hil.wire.atecc import Command
+
+__all__ = ["Permit", "PermitIssuer", "RpcCall"]
+
+
+@dataclass(frozen=True)
+class RpcCall:
+    """A firmware call that does something irreversible by itself, e.g. ``ATCA.GenKey``.
+
+    ``params`` is never printed: it may hold keys.
+    """
+
+    method: str
+    slot: int | None = None
+
+
+class PermitIssuer(Protocol):
+    """What a permit needs of the guard that made it."""
+
+    def arm(
+        self, permit: Permit, actions: Sequence[Command | RpcCall]
+    ) -> AbstractContextManager[None]:
+        """See :meth:`Permit.armed`."""
+        ...
+
+
+class _Seal:
+    """Only this module's :func:`issue` can make a permit; a forged one does not type-check."""
+
+
+_SEAL = _Seal()
+
+
+@final
+class Permit:
+    """Permission for one irreversible operation on one element; made by ``Guard.permit`` only.
+
+    Attributes:
+        operation: what is allowed.
+        serial: the element's serial number, 18 hex digits.
+        slot: the slot that may change, or None where the operation concerns no single slot.
+    """
+
+    __slots__ = ("_issuer", "operation", "serial", "slot")
+
+    def __init__(
+        self, seal: _Seal, issuer: PermitIssuer, operation: Operation, serial: str, slot: int | None
+    ) -> None:
+        if seal is not _SEAL:
+            raise GuardRefusal("a permit is made by Guard.permit and by nothing else")
+        self._issuer = issuer
+        self.operation = operation
+        self.serial = serial
+        self.slot = slot
+
+    def armed(self, actions: Sequence[Command | RpcCall]) -> AbstractContextManager[None]:
+        """Let exactly these actions pass the transport filter, each once.
+
+        The intent is journalled and synced before the block runs; its end journals the result.
+        An exception in the block leaves the intent open: the ledger then asks for inspection.
+
+        Raises:
+            GuardRefusal: an action is not covered by this permit.
+        """
+        return self._issuer.arm(self, actions)
+
+    def __repr__(self) -> str:
+        where = "" if self.slot is None else f" slot {self.slot}"
+        return f"<Permit {self.operation}{where} on {self.serial}>"
+
+
+def issue(issuer: PermitIssuer, operation: Operation, serial: str, slot: int | None) -> Permit:
+    """Make a permit; called by ``hil.guard.guard`` only (an import contract holds that)."""
+    return Permit(_SEAL, issuer, operation, serial, slot)

@@ -1,0 +1,1 @@
+"""The I2C bus: what drivers need of one, and its backends."""

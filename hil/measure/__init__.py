@@ -1,0 +1,1 @@
+"""Measurements with limits, and their statistics."""

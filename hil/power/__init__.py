@@ -1,0 +1,1 @@
+"""Relays and the power they switch."""

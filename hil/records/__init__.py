@@ -1,0 +1,1 @@
+"""The journal of a run and the views that are made of it."""

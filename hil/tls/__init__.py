@@ -1,0 +1,1 @@
+"""TLS whose private key stays in the element."""

@@ -1,0 +1,1 @@
+"""Codecs without I/O: framing, checksums and tables of everything that crosses a wire."""

@@ -1,0 +1,1 @@
+"""Data: rig files, part profiles, cost models, element configurations."""

@@ -1,0 +1,1 @@
+"""The suites that a rig is judged by."""
