@@ -1,1 +1,143 @@
-"""pytest plugin."""
+"""The pytest plugin: options, marks, hooks. It imports nothing heavy until a rig is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from hil.run import Run
+
+__all__: list[str] = []
+
+MARKS = (
+    "req(id): the requirement that a test proves, e.g. HIL-WIRE-001",
+    "needs(*capabilities, element=None): what the rig must offer, and the element's life-cycle state"
+    " (blank, config-locked, provisioned, trust)",
+    "irreversible(*operations): the test does something that cannot be undone; it runs last in its suite",
+    "quarantine(reason, issue, until): a known problem; the result is shown but does not count",
+)
+
+DEFAULT_RIG = "emulated-esp8266-atecc508a"
+
+_RUN: pytest.StashKey[Run | None] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of a run; each is also a line in ``docs/running.md``."""
+    group = parser.getgroup("hil", "hardware in the loop")
+    group.addoption(
+        "--rig", action="append", default=[], metavar="NAME",
+        help="rig to run on: a name, a glob, a rig file, or `all`; repeatable (`hil rigs` lists them)",
+    )  # fmt: skip
+    group.addoption(
+        "--fault", action="append", default=[], metavar="NAME",
+        help="give an emulated rig a fault, to see a suite catch it; repeatable (`hil faults` lists them)",
+    )  # fmt: skip
+    group.addoption(
+        "--allow-irreversible", action="append", default=[], metavar="SERIAL",
+        help="serial number of an element that may be locked or keyed for good; repeatable",
+    )  # fmt: skip
+    group.addoption("--runs", default=None, metavar="DIR", help="where runs are written (default: ./runs)")
+    group.addoption("--no-report", action="store_true", help="write the journal and JUnit, not the HTML report")
+    parser.addini("hil_rig", "rig to run on when no --rig is given", default=DEFAULT_RIG)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks and the fixtures."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+    config.stash[_RUN] = None
+    config.pluginmanager.import_plugin("hil.fixtures")
+
+
+def get_run(config: pytest.Config) -> Run:
+    """The run of this session; made when first asked for.
+
+    A broken rig file ends the session here, before any test is collected.
+    """
+    run = config.stash[_RUN]
+    if run is None:
+        from hil.run import Run
+
+        run = config.stash[_RUN] = Run.from_options(config)
+    return run
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Rigs named on the command line are checked before anything is collected."""
+    if session.config.getoption("--rig") or session.config.getoption("--fault"):
+        get_run(session.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that uses a rig runs once on each."""
+    if "rig" in metafunc.fixturenames:
+        metafunc.parametrize("rig", get_run(metafunc.config).rig_names, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bring-up order; what a rig cannot do is skipped with its reason."""
+    run = config.stash[_RUN]
+    if run is not None:
+        run.arrange(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Start and end of a test that uses a rig go into the journal."""
+    run = item.config.stash[_RUN]
+    if run is None or not run.concerns(item):
+        return (yield)
+    run.test_starts(item)
+    try:
+        return (yield)
+    finally:
+        run.test_ends(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A suite that stands on a failed one is blocked."""
+    run = item.config.stash[_RUN]
+    if run is not None and run.concerns(item):
+        run.check_blocked(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Evidence is attached at the moment of failure."""
+    report = yield
+    run = item.config.stash[_RUN]
+    if run is not None and run.concerns(item):
+        run.phase_ended(item, call, report)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Safe state, end of the journal, views; a broken bench has an exit code of its own."""
+    run = session.config.stash[_RUN]
+    if run is not None:
+        code = run.finish(int(session.exitstatus))
+        session.exitstatus = code
+
+
+def pytest_report_header(config: pytest.Config) -> Sequence[str]:
+    """Which rigs, and whether they are physical."""
+    run = config.stash[_RUN]
+    return [] if run is None else run.header()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The verdict table and where the report lies."""
+    run = config.stash[_RUN]
+    if run is not None:
+        for line in run.summary():
+            terminalreporter.write_line(line)
