@@ -42,7 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="serial number of an element that may be locked or keyed for good; repeatable",
     )  # fmt: skip
     group.addoption("--runs", default=None, metavar="DIR", help="where runs are written (default: ./runs)")
-    group.addoption("--no-report", action="store_true", help="write the journal and JUnit, not the HTML report")
+    group.addoption(
+        "--no-report", action="store_true", help="write the journal and JUnit, not the HTML report"
+    )
     parser.addini("hil_rig", "rig to run on when no --rig is given", default=DEFAULT_RIG)
 
 

@@ -41,11 +41,11 @@ class Policy:
         accepted_findings: ids of lint findings accepted by name.
         production: the rig qualifies a product, so a test configuration is an error.
         part: the part the rig file names, e.g. ``atecc608b``.
-        state_file: an address change etc. is judged against this 7-bit address.
+        address: the 7-bit I2C address that the rig file expects.
     """
 
     expendable: bool = False
-    allowed_serials: frozenset[str] = frozenset()
+    allowed_serials: Container[str] = frozenset()
     approved_configs: frozenset[str] = frozenset()
     accepted_findings: frozenset[str] = frozenset()
     production: bool = False
@@ -119,10 +119,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "configuration approved",
-        lambda guard, op, facts: op not in LOCKS
-        or (facts.config is not None and config_digest(facts.config) in guard.policy.approved_configs),
-        lambda guard, op, facts: "the configuration was not approved"
-        + ("" if facts.config is None else f": digest {config_digest(facts.config)[:16]}…"),
+        lambda guard, op, facts: (
+            op not in LOCKS
+            or (facts.config is not None and config_digest(facts.config) in guard.policy.approved_configs)
+        ),
+        lambda guard, op, facts: (
+            "the configuration was not approved"
+            + ("" if facts.config is None else f": digest {config_digest(facts.config)[:16]}…")
+        ),
         "review it, then: hil config approve FILE",
     ),
     Requirement(

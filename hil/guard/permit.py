@@ -36,9 +36,7 @@ class RpcCall:
 class PermitIssuer(Protocol):
     """What a permit needs of the guard that made it."""
 
-    def arm(
-        self, permit: Permit, actions: Sequence[Command | RpcCall]
-    ) -> AbstractContextManager[None]:
+    def arm(self, permit: Permit, actions: Sequence[Command | RpcCall]) -> AbstractContextManager[None]:
         """See :meth:`Permit.armed`."""
         ...
 

@@ -1,0 +1,75 @@
+"""Firmware calls that change the element for good; each takes a permit.
+
+The firmware itself asks nothing: ``ATCA.LockZone`` locks without a CRC, ``ATCA.GenKey`` replaces
+whatever key is there. A slot key and its write key cross the UART in clear.
+Source: mongoose-os-libs/rpc-service-atca ``src/mgos_rpc_service_atca.c``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from hil.errors import UsageError
+from hil.guard.permit import RpcCall
+
+if TYPE_CHECKING:
+    from hil.board.mongoose import MongooseBoard
+    from hil.guard.permit import Permit
+
+__all__ = ["atca_generate_key", "atca_lock_zone", "atca_set_config", "atca_set_key"]
+
+
+class _PublicKey(msgspec.Struct, frozen=True):
+    pubkey: bytes
+
+
+def atca_set_config(board: MongooseBoard, config: bytes, permit: Permit) -> None:
+    """Write the configuration zone (128 bytes; the firmware leaves 0 to 15 and the lock bytes)."""
+    if len(config) != 128:
+        raise UsageError(f"a configuration has 128 bytes, not {len(config)}")
+    with permit.armed([RpcCall("ATCA.SetConfig")]):
+        board.rpc.call("ATCA.SetConfig", {"config": config})
+
+
+def atca_lock_zone(board: MongooseBoard, zone: Literal["config", "data"], permit: Permit) -> None:
+    """Lock a zone without comparing a CRC."""
+    with permit.armed([RpcCall("ATCA.LockZone")]):
+        board.rpc.call("ATCA.LockZone", {"zone": 0 if zone == "config" else 1})
+
+
+def atca_generate_key(board: MongooseBoard, slot: int, permit: Permit) -> bytes:
+    """Let the element make a new private key in ``slot``; returns ``X ‖ Y``, 64 bytes."""
+    with permit.armed([RpcCall("ATCA.GenKey", slot)]):
+        return board.rpc.call_as(_PublicKey, "ATCA.GenKey", {"slot": slot}).pubkey
+
+
+def atca_set_key(
+    board: MongooseBoard,
+    slot: int,
+    key: bytes,
+    permit: Permit,
+    *,
+    private: bool,
+    write_key: bytes | None = None,
+    write_key_slot: int = 0,
+) -> None:
+    """Put a 32-byte key into ``slot``.
+
+    Args:
+        board: the board.
+        slot: the slot.
+        key: scalar or secret, padded to 32 bytes; the firmware would read past a shorter one.
+        permit: for this slot.
+        private: an ECC private key (else a plain secret).
+        write_key: the content of the key-encryption slot; the write is encrypted then.
+        write_key_slot: that slot's number.
+    """
+    if len(key) != 32 or (write_key is not None and len(write_key) != 32):
+        raise UsageError("a key and its write key have 32 bytes each")
+    params: dict[str, object] = {"slot": slot, "ecc": private, "key": key}
+    if write_key is not None:
+        params |= {"wkey": write_key, "wkslot": write_key_slot}
+    with permit.armed([RpcCall("ATCA.SetKey", slot)]):
+        board.rpc.call("ATCA.SetKey", params)

@@ -1,0 +1,236 @@
+"""The MQTT client of an emulated Mongoose OS board: one connection, kept up for ever.
+
+Connects as the configuration says, subscribes, pings, and starts again after a back-off when
+anything fails. Source: mongoose-os-libs/mqtt ``src/mgos_mqtt_conn.c``.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hil.emulator.boards.mongoose_log import DEBUG, ERROR, INFO, Origin
+from hil.emulator.boards.mongoose_net import FAILURES, reason_of
+from hil.wire.mqtt import (
+    ConnAck,
+    Connect,
+    Decoder,
+    Packet,
+    PingReq,
+    PubAck,
+    Publish,
+    Subscribe,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from hil.emulator.boards.mongoose_net import Connection, Connector
+
+__all__ = ["Mqtt"]
+
+_CONNECT = Origin("mgos_mqtt_conn.c", 471)
+_TIME = Origin("mgos_mqtt_conn.c", 430)
+_EVENT = Origin("mgos_mqtt_conn.c", 242)
+_SUB = Origin("mgos_mqtt_conn.c", 211)
+_PUB = Origin("mgos_mqtt_conn.c", 196)
+_RECONNECT = Origin("mgos_mqtt_conn.c", 551)
+
+CONNACK_TIMEOUT_US = 30_000_000
+"""Not documented for the firmware; a knob of the model."""
+VALID_TIME = 1_500_000_000
+"""An earlier time counts as not set (``mqtt.require_time``)."""
+
+
+@dataclass
+class Mqtt:
+    """The client; made anew at each boot.
+
+    Attributes:
+        connector: opens the connection; also holds the running firmware's parts.
+        subscriptions: topic filter to QoS; renewed after each connect.
+        connected: CONNACK 0 came and the connection stands.
+        received: messages that were published to the board.
+    """
+
+    connector: Connector
+    subscriptions: dict[str, int] = field(default_factory=dict)
+    connected: bool = False
+    received: list[Publish] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._world = self.connector.world
+        self._console = self.connector.console
+        self._config = self.connector.config
+        self._step = self.connector.cpu.step
+        self._connection: Connection | None = None
+        self._decoder = Decoder()
+        self._last_packet_us = 0
+        self._packet_id = 0
+        self._backoff_ms = 0
+        self._queue: list[Packet] = []
+        self._parked = False
+
+    # -- what an application asks ----------------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0) -> None:
+        """Publish now, or once the board is connected."""
+        self._submit(Publish(topic, payload, qos, self._next_id() if qos else 0))
+
+    def subscribe(self, topic_filter: str, qos: int = 0) -> None:
+        """Subscribe now, and after each further connect."""
+        self.subscriptions[topic_filter] = qos
+        if self.connected:
+            self._submit(Subscribe(self._next_id(), ((topic_filter, qos),)))
+
+    def _submit(self, packet: Packet) -> None:
+        self._queue.append(packet)
+        if self._parked:
+            with suppress(ConnectionError):  # the task finds the dead connection by itself
+                self._drain()
+
+    # -- the task --------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Connect and reconnect until the power goes."""
+        while True:
+            if self._config.flag("mqtt.require_time") and self.connector.calendar.time() < VALID_TIME:
+                self._console.log(_TIME, "Time is not set, not connecting", ERROR)
+            else:
+                try:
+                    self._connect_and_serve()
+                except ConnectionError:
+                    self._end()
+            self._wait_before_reconnect()
+
+    def _end(self) -> None:
+        was_connected, self.connected = self.connected, False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except FAILURES as error:
+                self._console.log(_EVENT, f"MQTT0 close: {reason_of(error)}", DEBUG)
+        self._console.log(_EVENT, "MQTT0 disconnected")
+        self._step("disconnected", was_connected=int(was_connected))
+
+    def _wait_before_reconnect(self) -> None:
+        low = round(self._config.number("mqtt.reconnect_timeout_min") * 1000)
+        high = round(self._config.number("mqtt.reconnect_timeout_max") * 1000)
+        self._backoff_ms = min(max(max(self._backoff_ms, 1000) * 2, low), high)
+        wait_ms = int(self.connector.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
+        self._console.log(_RECONNECT, f"MQTT0 connecting after {wait_ms} ms")
+        self._world.sleep(wait_ms * 1000)
+
+    def _connect_and_serve(self) -> None:
+        host, port = self._server()
+        self._console.log(_CONNECT, f"MQTT0 connecting to {host}:{port}")
+        self._step("connecting", server=f"{host}:{port}")
+        self._connection = self.connector.open(host, port)
+        self._decoder = Decoder(self._config.integer("mqtt.recv_mbuf_limit"))
+        self._send(self._hello())
+        while True:
+            for packet in self._decoded(self._receive()):
+                self._packet(packet)
+            self._drain()
+
+    def _server(self) -> tuple[str, int]:
+        host, _, port = self._config.text("mqtt.server").rpartition(":")
+        if not host:
+            return port, 8883 if self._config.text("mqtt.ssl_ca_cert") else 1883
+        return host, int(port) if port.isdecimal() else 0
+
+    # -- packets ---------------------------------------------------------------------------
+
+    def _hello(self) -> Connect:
+        config = self._config
+        will = None
+        if topic := config.text("mqtt.will_topic"):
+            message = config.text("mqtt.will_message").encode()
+            will = Publish(topic, message, retain=config.flag("mqtt.will_retain"))
+        return Connect(
+            config.text("mqtt.client_id") or config.text("device.id"),
+            config.flag("mqtt.clean_session"),
+            config.integer("mqtt.keep_alive"),
+            config.text("mqtt.user") or None,
+            config.text("mqtt.pass").encode() or None,
+            will,
+        )
+
+    def _receive(self) -> bytes:
+        """What arrived; empty after a ping, which is sent when the keep-alive time has passed."""
+        connection = self._connection
+        assert connection is not None, "only a connection is served"
+        self._parked = self.connected
+        try:
+            if connection.wait_readable(self._patience()):
+                data = connection.recv()
+                if not data:
+                    raise ConnectionAbortedError("closed by the server")
+                return data
+        except FAILURES as error:
+            raise self._lost(error) from error
+        finally:
+            self._parked = False
+        if not self.connected:
+            raise self._lost(TimeoutError("no CONNACK"))
+        self._send(PingReq())
+        return b""
+
+    def _patience(self) -> int | None:
+        if not self.connected:
+            return self._last_packet_us + CONNACK_TIMEOUT_US
+        keep_alive_us = self._config.integer("mqtt.keep_alive") * 1_000_000
+        return self._last_packet_us + keep_alive_us if keep_alive_us else None
+
+    def _decoded(self, data: bytes) -> list[Packet]:
+        try:
+            return list(self._decoder.feed(data))
+        except FAILURES as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> ConnectionAbortedError:
+        self._console.log(_EVENT, f"MQTT0 connection lost: {reason_of(error)}", ERROR)
+        return ConnectionAbortedError(str(error))
+
+    def _packet(self, packet: Packet) -> None:
+        if isinstance(packet, ConnAck):
+            self._connack(packet.code)
+            return
+        self._console.log(_EVENT, f"MQTT0 {type(packet).__name__}", DEBUG)
+        if isinstance(packet, Publish):
+            self.received.append(packet)
+            if packet.qos:
+                self._send(PubAck(packet.packet_id))
+
+    def _connack(self, code: int) -> None:
+        self._console.log(_EVENT, f"MQTT0 CONNACK {code}", INFO if code == 0 else ERROR)
+        self._step("connack" if code == 0 else "refused", code=code)
+        if code:
+            raise ConnectionAbortedError(f"refused with code {code}")
+        self.connected = True
+        self._backoff_ms = 0
+        for topic_filter, qos in self.subscriptions.items():
+            self._send(Subscribe(self._next_id(), ((topic_filter, qos),)))
+            self._console.log(_SUB, f"MQTT0 sub {topic_filter} @ {qos}")
+
+    def _drain(self) -> None:
+        """Send what the application asked for meanwhile."""
+        while self._queue and self.connected:
+            packet = self._queue.pop(0)
+            self._send(packet)
+            if isinstance(packet, Publish):
+                what = f"{packet.packet_id} {packet.topic} @ {packet.qos} ({len(packet.payload)})"
+                self._console.log(_PUB, f"MQTT0 pub -> {what}", DEBUG)
+
+    def _send(self, packet: Packet) -> None:
+        assert self._connection is not None, "there is a connection while packets are sent"
+        try:
+            self._connection.send(encode(packet))
+        except FAILURES as error:
+            raise self._lost(error) from error
+        self._last_packet_us = self._world.now
+
+    def _next_id(self) -> int:
+        self._packet_id = self._packet_id % 0xFFFF + 1
+        return self._packet_id

@@ -1,0 +1,228 @@
+"""Builds the emulated parts of a rig in one world: relay → board → bus → element.
+
+Nothing above the ports knows that it was here: the rig file names ``emu://`` ports, and the parts
+are behind them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Protocol
+
+from hil import serialport
+from hil.clock import World
+from hil.emulator import factory
+from hil.emulator.bus import Lines
+from hil.emulator.chip import Chip, Memory, load_profile
+from hil.emulator.faults import FAULTS
+from hil.emulator.mcu import load_costs
+from hil.emulator.network import Network
+from hil.emulator.relay import EmulatedLcus
+from hil.emulator.supply import Supplied
+from hil.emulator.uart import Uart
+from hil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from hil.clock import Calendar
+    from hil.emulator.boards.mongoose import Flash
+    from hil.emulator.chip import Profile
+    from hil.rigfile import Emulation, RigFile
+
+__all__ = ["EmulatedBoard", "EmulatedRig", "build"]
+
+WIRES = (12, 14)
+"""GPIO of SDA and SCL where the rig file has no wiring table."""
+
+
+class EmulatedBoard(Protocol):
+    """What the builder needs of a firmware model."""
+
+    uart: Uart
+
+    def power_on(self) -> None: ...  # noqa: D102
+    def power_off(self) -> None: ...  # noqa: D102
+
+
+class EmulatedRig:
+    """The emulated parts of one rig; closing it halts them.
+
+    Attributes:
+        world: their time.
+        lines: the I2C wires.
+        element: the part on them, behind its own supply wire.
+        board: the firmware model.
+        relay: the relay board.
+        network: what the board's network reaches.
+        flash: files and configuration of the board.
+        endpoint_refuses: the broker refuses every connection (a fault).
+    """
+
+    def __init__(
+        self, file: RigFile, emulation: Emulation, faults: Sequence[str], calendar: Calendar
+    ) -> None:
+        self.file = file
+        self.world = World()
+        self.calendar = calendar
+        self.endpoint_refuses = False
+        self.foreign_signer = False
+        self._emulation = emulation
+        self._profile = load_profile(emulation.chip)
+        self._parts = 0
+        wiring = file.wiring
+        sda, scl = (wiring.sda.gpio, wiring.scl.gpio) if wiring is not None else WIRES
+        self.lines = Lines(sda_gpio=sda or WIRES[0], scl_gpio=scl or WIRES[1])
+        self.network = Network(self.world, round(emulation.rtt_ms * 1000))
+        relay_line = Uart(self.world, f"{file.rig} relay", 9600)
+        self.relay = EmulatedLcus(relay_line, channels=max(1, file.power.channel))
+        self.relay.contacts[file.power.channel - 1].on_switch = self._switch
+        for fault in faults:
+            FAULTS[fault].before(self)
+        self.element = Supplied(self._chip(self._memory(self._serial())))
+        self.lines.devices.append(self.element)
+        self.board = BOARDS[file.board.kind](self, emulation)
+        for fault in faults:
+            FAULTS[fault].after(self)
+        serialport.register(file.rig, "relay", relay_line)
+        serialport.register(file.rig, "board", self.board.uart)
+
+    @property
+    def model(self) -> str:
+        """What predictions of this rig rest on."""
+        return f"{self._emulation.chip}, {self._emulation.cost_model}, RTT {self._emulation.rtt_ms:g} ms"
+
+    @property
+    def profile(self) -> Profile:
+        """The element's part profile."""
+        return self._profile
+
+    @property
+    def memory(self) -> Memory:
+        """Memory of the part in the rig."""
+        return self.element.chip.memory
+
+    def new_memory(self) -> Memory:
+        """A blank part with a serial number of its own."""
+        self._parts += 1
+        first = self._serial()
+        number = int.from_bytes(first[4:8], "big") ^ self._parts << 16
+        return Memory.blank(self._profile, first[:4] + number.to_bytes(4, "big") + first[8:])
+
+    def insert(self, memory: Memory) -> None:
+        """Exchange the part; the power has to be off.
+
+        Raises:
+            ConfigError: it is on.
+        """
+        if self.element.powered:
+            raise ConfigError("a part is exchanged with the power off only")
+        self.element.chip = self._chip(memory)
+
+    def _switch(self, on: bool) -> None:
+        if on:
+            self.element.power(True)
+            self.board.power_on()
+        else:
+            # Silence first (the element), then the tasks that talk to it.
+            self.element.power(False)
+            self.board.power_off()
+
+    def _serial(self) -> bytes:
+        serial = self.file.element.serial
+        if serial is None:
+            raise ConfigError(f"{self.file.rig}: an emulated element needs a serial number")
+        return bytes.fromhex(serial)
+
+    def _memory(self, serial: bytes) -> Memory:
+        made: Mapping[str, Callable[[], Memory]] = {
+            "blank": lambda: Memory.blank(self._profile, serial),
+            "mongoose-configured": lambda: factory.mongoose_configured(self._profile, serial),
+            "trust-go": lambda: factory.trust_go(self._profile, serial, ca=self._factory()),
+            "trust-flex": lambda: factory.trust_flex(self._profile, serial, ca=self._factory()),
+        }
+        return made[self._emulation.element]()
+
+    def _factory(self) -> factory.FactoryCa | None:
+        return factory.FactoryCa("test factory of nobody") if self.foreign_signer else None
+
+    def _chip(self, memory: Memory) -> Chip:
+        return Chip(
+            self._profile, memory, now=lambda: self.world.now, seed=self._emulation.seed + self._parts
+        )
+
+    def close(self) -> None:
+        """Halt everything and take the ports away."""
+        serialport.unregister(self.file.rig)
+        self.world.close()
+
+    def __enter__(self) -> EmulatedRig:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
+    from hil.emulator.boards.mongoose import Flash, MongooseFirmware
+
+    file = rig.file
+    return MongooseFirmware(
+        rig.world,
+        arch=file.board.mcu or "esp8266",
+        mac=file.board.mac or "02:e0:7e:00:00:01",
+        uart=Uart(rig.world, f"{file.rig} board", file.board.baud),
+        lines=rig.lines,
+        network=rig.network.interface("board"),
+        costs=load_costs(emulation.cost_model),
+        flash=_app_defaults(Flash(), rig),
+        calendar=rig.calendar,
+        seed=emulation.seed,
+        tls_versions=file.connect.tls_versions,
+    )
+
+
+def _app_defaults(flash: Flash, rig: EmulatedRig) -> Flash:
+    """What the image of ``rigs/firmware/mongoose-os`` brings as its own defaults."""
+    wiring = rig.file.wiring
+    pins = (wiring.sda.gpio, wiring.scl.gpio) if wiring is not None else WIRES
+    app = {
+        "i2c": {"enable": True, "sda_gpio": pins[0], "scl_gpio": pins[1], "freq": rig.file.bus.hz},
+        "sys": {"atca": {"enable": True, "i2c_addr": rig.file.element.address}},
+    }
+    flash.files["conf1.json"] = json.dumps(app).encode()
+    return flash
+
+
+def _edukit(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
+    from hil.emulator.boards.edukit import EdukitFirmware
+
+    return EdukitFirmware(
+        rig.world,
+        uart=Uart(rig.world, f"{rig.file.rig} board", rig.file.board.baud),
+        lines=rig.lines,
+        address=rig.file.element.address,
+    )
+
+
+BOARDS: Mapping[str, Callable[[EmulatedRig, Emulation], EmulatedBoard]] = {
+    "mongoose-os": _mongoose,
+    "esp-idf-console": _edukit,
+}
+"""Firmware model by the board kind of the rig file."""
+
+
+def build(file: RigFile, *, faults: Sequence[str], calendar: Calendar) -> EmulatedRig:
+    """Build the world of an emulated rig; everything is off until its relay switches on.
+
+    Raises:
+        ConfigError: the rig file names a chip, cost model or board that cannot be emulated.
+    """
+    if file.emulation is None:
+        raise ConfigError(f"{file.rig} has no `emulation:` section")
+    if file.board.kind not in BOARDS:
+        raise ConfigError(f"{file.rig}: a board of kind {file.board.kind} cannot be emulated")
+    return EmulatedRig(file, file.emulation, faults, calendar)

@@ -1,0 +1,193 @@
+"""What one part number is: revision, factory configuration, times, thresholds, knobs.
+
+Profiles are data (``rigs/chips/*.yaml``), so that a new revision is a new file. A profile may
+extend another one; mappings are merged key by key.
+"""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from hil.emulator.chip.knobs import Knobs
+from hil.errors import ConfigError
+
+__all__ = ["CONFIG_BYTES", "Draw", "Profile", "Time", "Wake", "Watchdog", "load_profile", "profile_names"]
+
+CONFIG_BYTES = 128
+FIRST_FREE = 16
+"""First byte of the configuration zone that anybody may write."""
+
+Draw = Literal["typical", "maximum"]
+"""Which published figure an execution takes; a seeded ``random.Random`` instead draws between the two."""
+
+CLOCK_DIVIDERS = {0x00: 0, 0x05: 1, 0x0D: 2}
+"""ChipMode bits 7:3 to the column of the maxima: M0, M1, M2 (DS40002138A table 2-3)."""
+
+
+class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Execution time of one command, microseconds."""
+
+    typical: int
+    maximum: tuple[int, ...]
+    note: str = ""
+
+
+class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the times come from."""
+
+    typical: str
+    maximum: str
+
+
+class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Execution times; ``commands`` is keyed by form ("GenKey public") or opcode label ("GenKey")."""
+
+    sources: Sources
+    error_us: int
+    limited_use: Time
+    commands: dict[str, Time]
+
+
+class Watchdog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From wake to the forced sleep, microseconds; ``long`` with ChipMode bit 2."""
+
+    minimum: int
+    typical: int
+    maximum: int
+    long: int
+
+
+class Wake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long SDA must be low to wake the part, and when it answers afterwards (us)."""
+
+    threshold_us: int
+    ready_us: int
+    self_test_us: int
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ready-made configuration: bytes 16 to 127 of the zone, as hex."""
+
+    bytes: str
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """One part number. Made by :func:`load_profile`; vary it with ``msgspec.structs.replace``."""
+
+    name: str
+    family: Literal[508, 608]
+    revision: str
+    config: str
+    times: Times
+    watchdog: Watchdog
+    wake: Wake
+    power_up_us: int
+    nonvolatile_write_us: int
+    time_scale: float = 1.0
+    configurations: dict[str, Configuration] = {}
+    knobs: Knobs = Knobs()
+
+    @cached_property
+    def revision_bytes(self) -> bytes:
+        """What Info(Revision) answers, 4 bytes."""
+        return _hex(self.revision, 4, f"{self.name}: revision")
+
+    @cached_property
+    def factory_config(self) -> bytes:
+        """The configuration zone as shipped, 128 bytes; the serial number is left 0."""
+        return _hex(self.config, CONFIG_BYTES, f"{self.name}: config")
+
+    def configuration(self, name: str) -> bytes:
+        """Bytes 16 to 127 of a ready-made configuration.
+
+        Raises:
+            ConfigError: the profile has no such configuration.
+        """
+        if name not in self.configurations:
+            known = ", ".join(sorted(self.configurations)) or "none"
+            raise ConfigError(f"{self.name} has no configuration {name!r}", hint=f"it has: {known}")
+        return _hex(self.configurations[name].bytes, CONFIG_BYTES - FIRST_FREE, f"{self.name}: {name}")
+
+    def range_of(self, time: Time, divider: int = 0) -> tuple[int, int]:
+        """Typical and longest execution time, microseconds.
+
+        Args:
+            time: a row of the table.
+            divider: column of the maxima, 0 to 2; the typical time is stretched as the maximum is.
+        """
+        maximum = time.maximum[min(divider, len(time.maximum) - 1)]
+        typical = time.typical * maximum // time.maximum[0]
+        return int(typical * self.time_scale), int(maximum * self.time_scale)
+
+    def time_of(self, form: str, label: str) -> Time:
+        """The row for a form of a command, or for the command as a whole."""
+        row = self.times.commands.get(form)
+        return self.times.commands[label] if row is None else row
+
+
+def profile_names() -> list[str]:
+    """Names that :func:`load_profile` takes."""
+    return sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if f.name.endswith(".yaml"))
+
+
+@cache
+def load_profile(name: str) -> Profile:
+    """The profile of a part, e.g. ``"atecc508a"``.
+
+    Raises:
+        ConfigError: no such profile, or its file is wrong.
+    """
+    if name not in profile_names():
+        raise ConfigError(f"there is no chip profile {name!r}", hint=f"known: {', '.join(profile_names())}")
+    return parse_profile(_raw(name), where=f"chips/{name}.yaml")
+
+
+def parse_profile(raw: dict[str, Any], *, where: str) -> Profile:
+    """A profile from the mapping of its file.
+
+    Raises:
+        ConfigError: a field is unknown, missing or of the wrong type, or a hex field has a wrong length.
+    """
+    try:
+        profile = msgspec.convert(raw, Profile)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    _ = profile.factory_config, profile.revision_bytes
+    for configuration in profile.configurations:
+        profile.configuration(configuration)
+    return profile
+
+
+def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in top.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _raw(name: str) -> dict[str, Any]:
+    raw = yaml.safe_load((_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise ConfigError(f"chips/{name}.yaml: expected a mapping")
+    below = raw.pop("extends", None)
+    return _merged(_raw(below), raw) if below else raw
+
+
+def _folder() -> Any:  # noqa: ANN401  importlib's Traversable moved between versions
+    return files("hil.rigs") / "chips"
+
+
+def _hex(text: str, length: int, what: str) -> bytes:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    if len(data) != length:
+        raise ConfigError(f"{what}: {len(data)} bytes, expected {length}")
+    return data

@@ -1,0 +1,139 @@
+"""Which element sits in the rig, and in which life-cycle state.
+
+An emulated rig has a part changer: parts are new in every session, a guarded preparation brings
+them to the state that a test needs, and a test that changes a part for good gets one of its own.
+On a physical rig there is one part, and nothing is prepared.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hil import provision
+from hil.rigguard import named_config
+
+if TYPE_CHECKING:
+    from hil.element.device import LockState
+    from hil.emulator.chip.memory import Memory
+    from hil.rig import Rig
+
+__all__ = ["Identity", "Parts", "life_cycle_state"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a preparation put into a part."""
+
+    public_key: bytes
+    scalar: bytes = field(repr=False)
+    kek: bytes = field(repr=False)
+
+
+@dataclass
+class _Part:
+    memory: Memory
+    state: str
+    identity: Identity | None = None
+
+
+class Parts:
+    """The parts of one rig.
+
+    Args:
+        rig: the opened rig.
+    """
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._kept: dict[str, _Part] = {}
+        self._current: _Part | None = None
+        if rig.emulated is not None:
+            self._current = _Part(rig.emulated.memory, rig.file.element.state)
+            self._kept[rig.file.element.state] = self._current
+
+    @property
+    def identity(self) -> Identity | None:
+        """The keys of the present part, if a preparation put them in."""
+        return None if self._current is None else self._current.identity
+
+    def provide(self, state: str | None, *, own: bool) -> None:
+        """Have a part in ``state`` in the rig; see :meth:`hil.rig.Rig.element_in`."""
+        rig = self._rig
+        if rig.emulated is None:
+            self._check_physical(state)
+            return
+        if state is None or state == "trust":
+            return
+        kept = self._kept.get(state)
+        if own or kept is None:
+            part = self._fresh(state)
+            if not own:
+                self._kept[state] = part
+        elif kept is not self._current:
+            self._insert(kept)
+
+    def _check_physical(self, state: str | None) -> None:
+        if state is None:
+            return
+        found = life_cycle_state(self._rig.element.lock_state())
+        if self._rig.file.element.state == "trust":
+            found = "trust"
+        if found != state:
+            pytest.skip(f"not prepared: the physical element is {found}, the test needs {state}")
+
+    def _fresh(self, state: str) -> _Part:
+        emulated = self._rig.emulated
+        assert emulated is not None, "the caller asked"
+        part = _Part(emulated.new_memory(), "blank")
+        self._insert(part)
+        if state in ("config-locked", "provisioned"):
+            self._configure(part)
+        if state == "provisioned":
+            self._provision(part)
+        return part
+
+    def _insert(self, part: _Part) -> None:
+        rig = self._rig
+        assert rig.emulated is not None, "the caller asked"
+        rig.power.off()
+        rig.emulated.insert(part.memory)
+        self._current = part
+        rig.power_on()
+
+    def _configure(self, part: _Part) -> None:
+        rig = self._rig
+        name = rig.file.element.config
+        if name is None:
+            pytest.skip(f"{rig.name} names no element configuration: add `config:` to its `element:` section")
+        provision.lock_configuration(rig.element, rig.guard, named_config(name))
+        part.state = "config-locked"
+
+    def _provision(self, part: _Part) -> None:
+        rig = self._rig
+        element = rig.element
+        kek = os.urandom(32)
+        scalar = new_scalar()
+        provision.lock_data(element, rig.guard, provision.Contents.zeros(element.config))
+        public_key = provision.install_key(element, rig.guard, scalar, kek)
+        part.state = "provisioned"
+        part.identity = Identity(public_key, scalar, kek)
+        rig.power_cycle()  # the firmware looks for the element at its start
+
+
+def new_scalar() -> bytes:
+    """A new P-256 private key, 32 bytes."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_numbers().private_value.to_bytes(32, "big")
+
+
+def life_cycle_state(locks: LockState) -> str:
+    """The life-cycle state that the lock bytes show."""
+    if locks.data:
+        return "provisioned"
+    return "config-locked" if locks.config else "blank"

@@ -1,0 +1,278 @@
+"""A run as the views see it: plain data, and what can be said of it.
+
+``rebuild.py`` makes it from a journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hil.measure.measurement import Limit, format_value
+from hil.measure.verdict import Verdict, worst
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "Attachment",
+    "Block",
+    "Figure",
+    "Irreversible",
+    "Part",
+    "RigFailure",
+    "RigRecord",
+    "Run",
+    "Step",
+    "SuiteRecord",
+    "TestRecord",
+]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a rig: what it is, whether it is physical, and who it says it is."""
+
+    part: str
+    kind: str
+    physical: bool
+    port: str
+    identity: dict[str, Any]
+
+
+@dataclass
+class RigRecord:
+    """One rig of the run, as it was opened and, where recorded, as it was left."""
+
+    rig: str
+    emulated: bool
+    clock: str
+    description: str = ""
+    parts: list[Part] = field(default_factory=list)
+    wiring: list[dict[str, Any]] = field(default_factory=list)
+    after: list[Part] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a test on the rig's clock."""
+
+    title: str
+    start_us: int
+    duration_us: int
+    wall_us: int | None
+    depth: int
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement as it stands in the journal."""
+
+    name: str
+    value: float | int | str | bool | None
+    unit: str
+    limit: dict[str, Any]
+    clock: str
+    provenance: str | None
+    source: str | None
+    verdict: Verdict
+    key: bool
+
+    @property
+    def shown(self) -> str:
+        """The value with its unit, for people."""
+        return "never set" if self.value is None else format_value(self.value, self.unit)
+
+    @property
+    def bounds(self) -> str:
+        """The limit without its warnings, or nothing."""
+        return Limit(**self.limit).bounds if self.limit else ""
+
+    @property
+    def limit_text(self) -> str:
+        """The limit in words, or nothing."""
+        return str(Limit(**self.limit)) if self.limit else ""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file beside the journal."""
+
+    name: str
+    path: str
+    media_type: str
+    sha256: str
+    size: int
+    test: str | None
+
+
+@dataclass
+class TestRecord:
+    """One test on one rig."""
+
+    __test__ = False  # not a test of pytest's
+
+    test: str
+    suite: str
+    title: str
+    rig: str | None
+    requirements: list[str]
+    node: str = ""
+    started: float = 0.0
+    verdict: Verdict = Verdict.ABORTED
+    reason: str = ""
+    cause: str = ""
+    trace: str = ""
+    warnings: list[str] = field(default_factory=list)
+    clock_us: int | None = None
+    wall_us: int = 0
+    account: dict[str, int] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A suite that was not run because something it depends on failed."""
+
+    suite: str
+    rig: str | None
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RigFailure:
+    """The bench broke."""
+
+    rig: str | None
+    error: str
+    message: str
+    hint: str
+    test: str | None
+
+
+@dataclass(frozen=True)
+class Irreversible:
+    """An intent or a result of an irreversible operation."""
+
+    rig: str | None
+    serial: str
+    operation: str
+    slot: int | None
+    phase: str
+    outcome: str
+    emulated: bool
+
+
+@dataclass
+class SuiteRecord:
+    """The tests of one suite on one rig."""
+
+    suite: str
+    rig: str | None
+    tests: list[TestRecord] = field(default_factory=list)
+    block: Block | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest verdict of its tests."""
+        own = [Verdict.BLOCKED] if self.block is not None else []
+        return worst([*own, *(test.verdict for test in self.tests)])
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many tests had which verdict."""
+        return Counter(test.verdict for test in self.tests)
+
+    @property
+    def wall_us(self) -> int:
+        """Wall time of all its tests."""
+        return sum(test.wall_us for test in self.tests)
+
+
+@dataclass
+class Run:
+    """A run; ``end`` is None when it was aborted."""
+
+    folder: Path
+    header: dict[str, Any]
+    started: float
+    rigs: dict[str, RigRecord] = field(default_factory=dict)
+    tests: list[TestRecord] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    rig_errors: list[RigFailure] = field(default_factory=list)
+    irreversible: list[Irreversible] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+    last: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return str(self.header.get("run", self.folder.name))
+
+    @property
+    def aborted(self) -> bool:
+        """True when the journal has no end."""
+        return self.end is None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Aborted without an end event, otherwise the gravest of everything that was recorded."""
+        if self.aborted:
+            return Verdict.ABORTED
+        errors = [Verdict.RIG_ERROR] * bool(self.rig_errors)
+        blocked = [Verdict.BLOCKED] * bool(self.blocks)
+        return worst([*errors, *blocked, *(test.verdict for test in self.tests)])
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many tests had which verdict."""
+        return Counter(test.verdict for test in self.tests)
+
+    @property
+    def suites(self) -> list[SuiteRecord]:
+        """Suites per rig in the order in which they were met."""
+        found: dict[tuple[str, str | None], SuiteRecord] = {}
+        for test in self.tests:
+            key = (test.suite, test.rig)
+            found.setdefault(key, SuiteRecord(*key)).tests.append(test)
+        for block in self.blocks:
+            key = (block.suite, block.rig)
+            found.setdefault(key, SuiteRecord(*key)).block = block
+        return list(found.values())
+
+    @property
+    def wall_us(self) -> int:
+        """Wall time from the first event to the last."""
+        return round((self.last - self.started) * 1_000_000)
+
+    @property
+    def virtual_us(self) -> int:
+        """Time that passed on virtual clocks during tests."""
+        virtual = {rig.rig for rig in self.rigs.values() if rig.clock == "virtual"}
+        return sum(test.clock_us or 0 for test in self.tests if test.rig in virtual)
+
+    @property
+    def kind(self) -> str:
+        """``physical``, ``emulated`` or ``mixed``, by the rigs; ``no rig`` without any."""
+        kinds = {"emulated" if rig.emulated else "physical" for rig in self.rigs.values()}
+        return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "no rig"
+
+    def requirements(self) -> dict[str, list[TestRecord]]:
+        """Every requirement id with the tests that name it, sorted by id."""
+        found: dict[str, list[TestRecord]] = {}
+        for test in self.tests:
+            for requirement in test.requirements:
+                found.setdefault(requirement, []).append(test)
+        return dict(sorted(found.items()))
+
+    def slowest(self, count: int = 5) -> list[tuple[TestRecord, Step]]:
+        """The longest steps on the rigs' clocks."""
+        steps = ((test, step) for test in self.tests for step in test.steps)
+        return sorted(steps, key=lambda pair: -pair[1].duration_us)[:count]

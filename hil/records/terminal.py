@@ -1,0 +1,156 @@
+"""The verdict table at the end of a run."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from hil.measure.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.text import Text
+
+    from hil.records.model import Run, SuiteRecord
+
+__all__ = ["COLOURS", "verdict_table"]
+
+COLOURS: dict[Verdict, str] = {
+    Verdict.SKIPPED: "dim",
+    Verdict.PASS: "green",
+    Verdict.QUARANTINED: "yellow",
+    Verdict.WARN: "yellow",
+    Verdict.BLOCKED: "magenta",
+    Verdict.FAIL: "bold red",
+    Verdict.RIG_ERROR: "bold red",
+    Verdict.ABORTED: "bold red",
+}
+_NARROWEST = 60
+
+
+def verdict_table(
+    run: Run, *, width: int = 100, colour: bool = False, report: Path | None = None
+) -> list[str]:
+    """The table as lines: suite, tests, verdict, key figures; then failures, slowest steps, report.
+
+    Args:
+        run: the run.
+        width: columns to use; below 60 the table still uses 60.
+        colour: with ANSI colours and line drawing; without, plain ASCII lines.
+        report: where the HTML report lies, if there is one.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(
+        file=io.StringIO(),
+        width=max(width, _NARROWEST),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD if colour else box.ASCII2, show_edge=False, pad_edge=False)
+    table.add_column("rig", no_wrap=True, overflow="ellipsis")
+    table.add_column("suite", no_wrap=True)
+    table.add_column("tests", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("key figures", ratio=1)
+    shown = None
+    for suite in run.suites:
+        name = _rig_name(run, suite) if suite.rig != shown else ""
+        shown = suite.rig
+        verdict = Text(str(suite.verdict), style=COLOURS[suite.verdict])
+        table.add_row(Text(name), Text(suite.suite), Text(_tests(suite)), verdict, Text(_figures(suite)))
+    console.print(table)
+    console.print()
+    for line in _after(run, report):
+        console.print(line, soft_wrap=True)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
+
+
+def _rig_name(run: Run, suite: SuiteRecord) -> str:
+    rig = run.rigs.get(suite.rig or "")
+    if rig is None:
+        return suite.rig or "-"
+    return f"{rig.rig} (EMULATED)" if rig.emulated else rig.rig
+
+
+def _tests(suite: SuiteRecord) -> str:
+    good = sum(count for verdict, count in suite.counts.items() if verdict.good)
+    total = len(suite.tests)
+    return str(total) if good == total else f"{good}/{total}"
+
+
+def _figures(suite: SuiteRecord) -> str:
+    shown = []
+    for test in suite.tests:
+        for figure in test.figures:
+            if figure.key:
+                label = " predicted" if figure.provenance == "predicted" else ""
+                limit = f" ({figure.bounds})" if figure.limit else ""
+                shown.append(f"{figure.name} {figure.shown}{label}{limit}")
+    return "; ".join(shown)
+
+
+def _after(run: Run, report: Path | None) -> list[Text]:
+    from rich.text import Text
+
+    lines: list[Text] = []
+    for test in run.tests:
+        if not test.verdict.good and test.verdict is not Verdict.BLOCKED:
+            where = f" on {test.rig}" if test.rig else ""
+            line = Text.assemble(
+                (f"{test.verdict}", COLOURS[test.verdict]), f" {test.suite}{where}: {test.title}"
+            )
+            lines.append(line)
+            lines += [Text(f"    {said}") for said in (test.reason, test.cause) if said]
+    for failure in run.rig_errors:
+        name = Text.assemble(
+            ("rig error", COLOURS[Verdict.RIG_ERROR]), f" {failure.rig or ''}: {failure.message}"
+        )
+        lines.append(name)
+        if failure.hint:
+            lines.append(Text(f"    → {failure.hint}"))
+    lines += [
+        Text.assemble(("blocked", COLOURS[Verdict.BLOCKED]), f" {block.suite}: {block.reason}")
+        for block in run.blocks
+    ]
+    slow = [(test, step) for test, step in run.slowest(3) if step.duration_us > 0]
+    if slow:
+        said = ", ".join(f"{step.title} {span(step.duration_us)}" for _, step in slow)
+        lines.append(Text(f"slowest steps: {said}"))
+    lines.append(
+        Text.assemble(("verdict: ", ""), (str(run.verdict), COLOURS[run.verdict]), f" ({_summary(run)})")
+    )
+    if report is not None:
+        lines.append(Text(f"report: {report}"))
+    return lines
+
+
+def _summary(run: Run) -> str:
+    counts = run.counts
+    said = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]] or ["no tests"]
+    said.append(f"{span(run.wall_us)} wall")
+    if run.virtual_us:
+        said.append(f"{span(run.virtual_us)} virtual")
+    return ", ".join(said)
+
+
+def span(us: int) -> str:
+    """A duration for people: ``870 us``, ``67.9 ms``, ``12.3 s``, ``2 min 5 s``."""
+    if us < 1000:
+        return f"{us} us"
+    if us < 1_000_000:
+        return f"{us / 1000:.3g} ms"
+    seconds = us / 1e6
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -1,0 +1,40 @@
+"""Every view of a run, made from its journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.records.junit import write_junit
+from hil.records.rebuild import load_run
+from hil.records.terminal import verdict_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["JUNIT", "REPORT", "write_views"]
+
+JUNIT = "junit.xml"
+REPORT = "report.html"
+
+
+def write_views(path: Path, *, html: bool = True, width: int = 100, colour: bool = False) -> list[str]:
+    """Write ``junit.xml`` and ``report.html`` beside the journal and return the verdict table.
+
+    Args:
+        path: the run's folder, or its journal.
+        html: False leaves the report out.
+        width: columns of the table.
+        colour: the table with ANSI colours.
+
+    Raises:
+        ConfigError: the journal is damaged, of a newer format, or not there.
+    """
+    run = load_run(path)
+    write_junit(run, run.folder / JUNIT)
+    report = None
+    if html:
+        from hil.records.report import write_report  # brings a template engine along
+
+        report = run.folder / REPORT
+        write_report(run, report)
+    return verdict_table(run, width=width, colour=colour, report=report)

@@ -1,0 +1,439 @@
+"""The rig: opens, owns, gates, locks and safely closes the parts.
+
+The only place that builds an emulated world. From the ports upwards the same code serves physical
+and emulated parts; a rig file only names other ports.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from hil.board.mongoose import MongooseBoard
+from hil.clock import Clock, WallClock
+from hil.diagnosis import diagnose_silence
+from hil.element.device import Element
+from hil.errors import DeviceTimeout, RigError, UsageError
+from hil.guard.filter import GuardedBus
+from hil.guard.guard import Guard
+from hil.guard.ledger import Ledger
+from hil.homes import find_homes
+from hil.i2c.mongoose import MongooseI2C
+from hil.i2c.trace import TracedBus, Transaction, listing
+from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
+from hil.power.control import Power
+from hil.power.registry import RelaySettings, open_relay
+from hil.power.relay import State
+from hil.rigfile import capabilities
+from hil.rigguard import policy_for
+from hil.riglock import RigLock
+from hil.serialport import open_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hil.board.bootlog import Boot
+    from hil.board.console import Console
+    from hil.board.espidf import EspIdfBoard
+    from hil.board.transcript import Mark
+    from hil.clock import Calendar, World
+    from hil.emulator.builder import EmulatedRig
+    from hil.i2c.bus import I2CBus
+    from hil.parts import Parts
+    from hil.records.journal import Journal
+    from hil.rigcloud import RigCloud
+    from hil.rigfile import RigFile, Wire
+    from hil.serialport.port import Port
+
+__all__ = ["Rig", "open_rig"]
+
+
+class Rig:
+    """One bench, opened. Made by :func:`open_rig`.
+
+    Attributes:
+        file: what the rig file says.
+        clock: the time that its parts live in.
+        calendar: date and time for certificates.
+        guard: what stands before everything irreversible.
+        power: the relay.
+        boot: the last start of the board, or None if it did not come.
+        trace: every I2C transaction.
+    """
+
+    def __init__(
+        self,
+        file: RigFile,
+        *,
+        clock: Clock,
+        calendar: Calendar,
+        journal: Journal,
+        guard: Guard,
+        stack: ExitStack,
+        emulated: EmulatedRig | None,
+    ) -> None:
+        self.file = file
+        self.clock = clock
+        self.calendar = calendar
+        self.journal = journal
+        self.guard = guard
+        self.emulated = emulated
+        self.boot: Boot | None = None
+        self.trace: list[Transaction] = []
+        self._trace_mark = 0
+        self._stack = stack
+        self._power: Power | None = None
+        self._mongoose: MongooseBoard | None = None
+        self._esp_idf: EspIdfBoard | None = None
+        self._bus: I2CBus | None = None
+        self._parts: Parts | None = None
+        self._cloud: RigCloud | None = None
+        self._measurements: Measurements | None = None
+        self._silence: str | None = None
+        self._console_mark: Mark | None = None
+
+    @property
+    def name(self) -> str:
+        """The rig's name."""
+        return self.file.rig
+
+    @property
+    def world(self) -> World | None:
+        """The emulated world, or None for a physical rig."""
+        return None if self.emulated is None else self.emulated.world
+
+    # -- power and start ---------------------------------------------------------------------
+
+    @property
+    def power(self) -> Power:
+        """The relay.
+
+        Raises:
+            UsageError: the rig has none.
+        """
+        if self._power is None:
+            raise UsageError(f"{self.name} has no relay", hint="add a `power:` section to the rig file")
+        return self._power
+
+    def power_cycle(self) -> None:
+        """Off, the minimum off time, on, and wait for the board's start; see :attr:`boot`."""
+        self.power.off()
+        self.power_on()
+
+    def power_on(self) -> None:
+        """On, and wait for the board's start; its absence is kept, not raised: see :attr:`boot`."""
+        self.boot, self._silence = None, None
+        board = self._mongoose or self._esp_idf
+        if board is None:
+            self.power.on()
+            return
+        board.expect_boot()
+        mark = board.console.transcript.mark()
+        self.power.on()
+        timeout_ms = self.file.board.boot_timeout_ms
+        try:
+            self.boot = board.wait_for_boot(timeout_us=timeout_ms * 1000)
+        except DeviceTimeout:
+            heard = _heard(board.console, mark)
+            self._silence = diagnose_silence(self.file, heard, timeout_ms)
+
+    def diagnose_silence(self) -> str:
+        """Why the board did not start, in the words of a technician."""
+        return self._silence or "the board started"
+
+    def _started(self) -> None:
+        if self._power is not None and (self.boot is None or self._power.commanded is not State.ON):
+            self.power_on()
+        if self.boot is None and (self._mongoose or self._esp_idf) is not None:
+            from hil.run import Blocked
+
+            raise Blocked(f"blocked: the board did not start: {self.diagnose_silence()}")
+
+    def listen(self, for_us: int) -> bytes:
+        """What the board's console says during ``for_us`` microseconds."""
+        console = self.console
+        mark = console.mark()
+        console.listen(for_us)
+        return _heard(console, mark)
+
+    @property
+    def console(self) -> Console:
+        """The board's console."""
+        board = self._mongoose or self._esp_idf
+        if board is None:
+            raise UsageError(f"{self.name} has no board with a console")
+        return board.console
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def booted_board(self) -> MongooseBoard:
+        """The board with Mongoose OS, powered and started.
+
+        Raises:
+            UsageError: the rig's board runs something else.
+        """
+        if self._mongoose is None:
+            raise UsageError(f"the board of {self.name} does not run Mongoose OS")
+        self._started()
+        return self._mongoose
+
+    def esp_idf_board(self) -> EspIdfBoard:
+        """The board with the ESP-IDF provisioning console, powered and started."""
+        if self._esp_idf is None:
+            raise UsageError(f"the board of {self.name} has no ESP-IDF console")
+        self._started()
+        return self._esp_idf
+
+    @property
+    def bus(self) -> I2CBus:
+        """The element's bus, behind guard and trace."""
+        if self._bus is None:
+            raise UsageError(f"{self.name} does not offer the element's I2C bus")
+        return self._bus
+
+    @property
+    def element(self) -> Element:
+        """The element as it is now."""
+        return Element(self.bus, self.file.element.address, part=self.file.element.part)
+
+    def element_in(self, state: str | None, *, own: bool = False) -> Element:
+        """The element in a life-cycle state, the board started.
+
+        Args:
+            state: ``blank``, ``config-locked``, ``provisioned``, or None for as it is.
+            own: the test will change it for good; on an emulated rig it gets a part of its own.
+        """
+        self._started()
+        self.parts.provide(state, own=own)
+        self._started()
+        return self.element
+
+    @property
+    def parts(self) -> Parts:
+        """The part changer of an emulated rig; on a physical rig, the one part there is."""
+        if self._parts is None:
+            from hil.parts import Parts
+
+            self._parts = Parts(self)
+        return self._parts
+
+    @property
+    def cloud(self) -> RigCloud:
+        """Control plane and MQTT endpoint; opened when first asked for."""
+        if self._cloud is None:
+            from hil.rigcloud import RigCloud
+
+            self._cloud = self._stack.enter_context(RigCloud(self))
+        return self._cloud
+
+    # -- record ------------------------------------------------------------------------------
+
+    def measuring(self, test: str) -> Measurements:
+        """The measurements of one test."""
+        provenance = Predicted(self.emulated.model) if self.emulated else Measured("console timestamps")
+
+        def emit(measurement: Measurement) -> None:
+            self.journal.event("measurement", test=test, rig=self.name, **measurement.fields())
+
+        self._measurements = Measurements(self.clock.kind, provenance, emit)
+        return self._measurements
+
+    def take_measurements(self) -> Measurements | None:
+        """The measurements of the test that ends now."""
+        taken, self._measurements = self._measurements, None
+        return taken
+
+    @contextmanager
+    def step(self, test: str, title: str) -> Iterator[None]:
+        """Time a named step of a test."""
+        start = self.clock.now
+        outcome = "failed"
+        try:
+            yield
+            outcome = "done"
+        finally:
+            self.journal.event(
+                "step",
+                test=test,
+                title=title,
+                start_us=start,
+                duration_us=self.clock.now - start,
+                outcome=outcome,
+            )
+
+    def test_starts(self) -> None:
+        """From here on evidence belongs to the next test."""
+        self._trace_mark = len(self.trace)
+        board = self._mongoose or self._esp_idf
+        self._console_mark = None if board is None else board.console.transcript.mark()
+
+    def evidence(self) -> Sequence[tuple[str, str]]:
+        """What was seen on the wire since the test began: ``(title, text)``."""
+        found = []
+        board = self._mongoose or self._esp_idf
+        if board is not None and self._console_mark is not None:
+            text = board.console.transcript.render(self._console_mark)
+            if text:
+                found.append(("console", text))
+        since = self.trace[self._trace_mark :]
+        if since:
+            found.append(("I2C", listing(since)))
+        if self.world is not None:
+            found.append(("world", self.world.describe()))
+        return found
+
+    def close(self) -> None:
+        """Safe state, ports closed, lock given back; whatever happens."""
+        self._stack.close()
+
+    # -- opening -----------------------------------------------------------------------------
+
+    def _open_power(self) -> None:
+        if self.file.power.kind == "none":
+            return
+        power = self.file.power
+        settings = RelaySettings(kind=power.kind, port=power.port, channel=power.channel)
+        self._power = Power(
+            open_relay(settings, self.clock),
+            self.clock,
+            settle_us=power.settle_ms * 1000,
+            min_off_us=power.minimum_off_ms * 1000,
+            safe_state=power.safe_state,
+        )
+        self._stack.callback(self._power.close)  # leaves the relay in its safe state
+
+    def _open_board(self) -> None:
+        board = self.file.board
+        if board.kind == "mongoose-os":
+            self._mongoose = MongooseBoard(self._port(board.port, board.baud))
+            self._mongoose.rpc.before_send = self.guard.check_rpc
+            self._stack.callback(self._mongoose.close)
+        elif board.kind == "esp-idf-console":
+            from hil.board.espidf import EspIdfBoard
+
+            self._esp_idf = EspIdfBoard(self._port(board.port, board.baud))
+            self._stack.callback(self._esp_idf.close)
+
+    def _open_bus(self) -> None:
+        if self.file.bus.kind == "board":
+            if self._mongoose is not None:
+                # The guard looks at every call of this board's client: no second look is needed.
+                self._bus = TracedBus(MongooseI2C(self._mongoose.rpc), self.trace.append)
+        elif self.file.bus.kind == "linux":
+            from hil.i2c.linux import LinuxI2C
+
+            if self.file.bus.number is None:
+                raise RigError(f"{self.name}: bus linux without a number")
+            linux = LinuxI2C(self.file.bus.number, clock=self.clock)
+            self._bus = TracedBus(GuardedBus(linux, self.guard.filter), self.trace.append)
+        else:
+            from hil.i2c.kit import KitBus
+
+            kit = KitBus(self._port(self.file.bus.port, 115_200), self.file.element.address)
+            self._bus = TracedBus(GuardedBus(kit, self.guard.filter), self.trace.append)
+
+    def _port(self, url: str, baud: int) -> Port:
+        return open_port(url, clock=self.clock, baud=baud)
+
+
+def open_rig(
+    file: RigFile,
+    *,
+    faults: Sequence[str],
+    allow_irreversible: frozenset[str],
+    journal: Journal,
+    calendar: Calendar,
+) -> Rig:
+    """Lock the rig, open its ports, power the board and wait for its start.
+
+    Raises:
+        RigBusyError: another process owns it.
+        PortError, RelayError: a port or the relay does not work.
+        UsageError: faults on a physical rig.
+    """
+    if faults and not file.emulated:
+        raise UsageError(f"{file.rig} is physical: faults are for emulated rigs")
+    with ExitStack() as stack:
+        lock = stack.enter_context(RigLock(file, find_homes().locks))
+        emulated: EmulatedRig | None = None
+        clock: Clock = WallClock()
+        if file.emulated:
+            from hil.emulator.builder import build
+
+            emulated = stack.enter_context(build(file, faults=faults, calendar=calendar))
+            clock = emulated.world
+        ledgers = journal.folder / "ledgers" if emulated else find_homes().ledgers
+        guard = Guard(
+            policy_for(file, allow_irreversible),
+            Ledger(ledgers, calendar),
+            owns_rig=lambda: lock.held,
+            record=lambda kind, fields: _record(journal, file.rig, file.emulated, kind, fields),
+        )
+        rig = Rig(
+            file,
+            clock=clock,
+            calendar=calendar,
+            journal=journal,
+            guard=guard,
+            stack=ExitStack(),
+            emulated=emulated,
+        )
+        stack.callback(rig._stack.close)
+        rig._open_power()
+        rig._open_board()
+        rig._open_bus()
+        if rig._power is not None:
+            rig.power_cycle()
+        journal.event("rig", rig=file.rig, phase="open", **_description(rig))
+        rig._stack = stack.pop_all()
+        return rig
+
+
+def _record(journal: Journal, rig: str, emulated: bool, kind: str, fields: object) -> None:
+    assert isinstance(fields, dict), "the guard hands over its fields"
+    journal.event(kind, rig=rig, emulated=emulated, **fields)
+    if fields["phase"] == "intent":
+        journal.sync()
+
+
+def _description(rig: Rig) -> dict[str, object]:
+    file = rig.file
+    physical = rig.emulated is None
+    firmware = None if rig.boot is None else rig.boot.firmware
+    rows = (
+        ("board", file.board.kind, file.board.port, {"mcu": file.board.mcu, "mac": file.board.mac, "firmware": firmware}),
+        ("element", file.element.part, "", {"serial": file.element.serial, "revision": file.element.revision}),
+        ("power", file.power.kind, file.power.port, {"channel": file.power.channel}),
+        ("cloud", file.cloud.mode, "", {"account": file.cloud.account_id, "region": file.cloud.region}),
+    )  # fmt: skip
+    wires = () if file.wiring is None else file.wiring.rows()
+    return {
+        "emulated": not physical,
+        "clock": rig.clock.kind,
+        "description": file.description,
+        "file": str(file.path),
+        "parts": [
+            {
+                "part": part,
+                "kind": kind,
+                "physical": physical if part != "cloud" else file.cloud.mode == "aws",
+                "port": port,
+                "identity": {name: value for name, value in identity.items() if value is not None},
+            }
+            for part, kind, port, identity in rows
+        ],
+        "wiring": [{"signal": signal, **_given(wire)} for signal, wire in wires],
+        "capabilities": sorted(capabilities(file)),
+    }
+
+
+def _given(wire: Wire) -> dict[str, object]:
+    return {name: value for name, value in asdict(wire).items() if value is not None}
+
+
+def _heard(console: Console, mark: Mark) -> bytes:
+    """What was received after ``mark``."""
+    console.drain()
+    entries = console.transcript.entries_since(mark)
+    return b"".join(entry.data for entry in entries if entry.kind != "sent")

@@ -1,0 +1,1 @@
+"""Suite: is the element's key the one that the cloud knows?"""
