@@ -55,10 +55,10 @@ def diagnose_wiring(board: MongooseBoard, rig: RigFile, found: Sequence[int]) ->
 def _scan_with_pins_exchanged(board: MongooseBoard) -> list[int]:
     sda, scl = board.config_get("i2c.sda_gpio"), board.config_get("i2c.scl_gpio")
     try:
-        board.config_set({"i2c": {"sda_gpio": scl, "scl_gpio": sda}}, save=True, reboot=True)
+        board.config_set({"i2c": {"sda_gpio": scl, "scl_gpio": sda}}, reboot=True)
         return board.i2c_scan()
     finally:
-        board.config_set({"i2c": {"sda_gpio": sda, "scl_gpio": scl}}, save=True, reboot=True)
+        board.config_set({"i2c": {"sda_gpio": sda, "scl_gpio": scl}}, reboot=True)
 
 
 def _wire(name: str, wire: Wire) -> str:

@@ -249,7 +249,9 @@ class Run:
 
     @property
     def wall_us(self) -> int:
-        """Wall time from the first event to the last."""
+        """Wall time of the run; of an aborted one, from its first event to its last."""
+        if self.end is not None and "wall_us" in self.end:
+            return int(self.end["wall_us"])
         return round((self.last - self.started) * 1_000_000)
 
     @property

@@ -35,12 +35,13 @@ def test_off_means_that_the_console_is_silent(rig: Rig, power: Power) -> None:
 @pytest.mark.needs("i2c")
 def test_a_power_cycle_wipes_what_the_element_keeps_in_ram(rig: Rig, element: Element) -> None:
     """TempKey survives idle and dies with the power: only then was the power really gone."""
-    element.wake()
-    element.nonce_fixed(bytes(range(32)))
-    assert element.state().tempkey_valid, "TempKey is not valid right after Nonce"
-    element.idle()
-    rig.power_cycle()
-    assert not element.state().tempkey_valid, (
+    with element.session():
+        element.nonce_load(bytes(range(32)))
+        assert element.info_state().valid, "TempKey is not valid right after Nonce"
+        element.idle()
+        rig.power_cycle()
+        after = rig.element.info_state()
+    assert not after.valid, (
         "TempKey survived the power cycle: the element is still fed, through the I2C pull-ups or the UART"
     )
 

@@ -84,7 +84,7 @@ def test_no_two_signatures_share_r(element: Element) -> None:
 @pytest.mark.req("HIL-SIGN-004")
 def test_the_private_key_cannot_be_read(element: Element) -> None:
     with pytest.raises(ElementError, match="0x0F"):
-        element.read_slot(SLOT, 32)
+        element.read_slot(SLOT)
 
 
 @pytest.mark.req("HIL-SIGN-005")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,8 @@ from hil.wire.mgrpc import (
     decode_request,
     decode_value,
     encode_error,
+    encode_frame,
+    encode_request,
     encode_result,
 )
 
@@ -118,11 +121,9 @@ def test_the_exchange_on_the_wire_is_handshake_then_frames(
     device.methods["I2C.Scan"] = lambda params: [96]
     assert board.i2c_scan() == [96]
     assert board.i2c_scan() == [96]
-    handshake, first, second = bytes(device.raw).split(b'\n"""{')
-    assert handshake == b'"""\x04"""\n\n'
-    assert first.startswith(b'"src":"hil","id":')
-    assert first.endswith(b'"method":"I2C.Scan"}' + first[-13:-5].lower() + b'"""\n\n'[:4]) or True
-    assert second.count(b'"""') == 1
+    ids = [1 << 40, (1 << 40) + 1]
+    frames = [encode_frame(encode_request(number, "I2C.Scan")) for number in ids]
+    assert bytes(device.raw) == b'"""\x04"""\n\n' + frames[0] + frames[1]
 
 
 def test_log_lines_around_a_reply_are_kept_and_do_not_disturb(
@@ -142,7 +143,7 @@ def test_an_error_reply_is_an_rpc_error(board: MongooseBoard) -> None:
 
 def test_a_silent_device_times_out_exactly_and_names_the_handshake(world: World, uart: Uart) -> None:
     board = MongooseBoard(serialport.open_port("emu://board-test/board", clock=world))
-    with pytest.raises(DeviceTimeout, match="RPC handshake within 2.000 s .* nothing arrived"):
+    with pytest.raises(DeviceTimeout, match=r"RPC handshake within 2\.000 s .* nothing arrived"):
         board.rpc.call("RPC.Ping", timeout_us=2_000_000)
     assert world.now == 2_000_000
 
@@ -165,7 +166,7 @@ def test_a_missing_reply_times_out_and_a_late_one_is_not_taken_for_the_next(
     send = uart.send
     delayed: list[bytes] = []
     uart.send = delayed.append  # type: ignore[method-assign]
-    with pytest.raises(DeviceTimeout, match="Slow: no reply within 1.000 s"):
+    with pytest.raises(DeviceTimeout, match=r"Slow: no reply within 1\.000 s"):
         board.rpc.call("Slow", timeout_us=1_000_000)
     uart.send = send  # type: ignore[method-assign]
     uart.send(delayed[0])
@@ -254,7 +255,7 @@ def test_system_info_has_types(board: MongooseBoard, device: ScriptedDevice) -> 
 
 def test_a_result_of_another_shape_is_a_frame_error(board: MongooseBoard, device: ScriptedDevice) -> None:
     device.methods["I2C.Scan"] = lambda params: {"not": "a list"}
-    with pytest.raises(FrameError, match="I2C.Scan"):
+    with pytest.raises(FrameError, match=r"I2C\.Scan"):
         board.i2c_scan()
 
 
@@ -367,7 +368,7 @@ def test_a_board_that_stays_silent_or_stops_half_way_is_told_apart(
     board: MongooseBoard, uart: Uart, world: World
 ) -> None:
     board.expect_boot()
-    with pytest.raises(DeviceTimeout, match="the console stayed silent within 1.000 s"):
+    with pytest.raises(DeviceTimeout, match=r"the console stayed silent within 1\.000 s"):
         board.wait_for_boot(timeout_us=1_000_000)
     uart.send(BOOT[:40])
     with pytest.raises(DeviceTimeout, match=r"stopped after \['firmware'\]"):
@@ -409,8 +410,6 @@ class Issuer:
         self.armed: list[object] = []
 
     def arm(self, permit: Permit, actions: Sequence[object]) -> AbstractContextManager[None]:
-        from contextlib import nullcontext
-
         self.armed += actions
         return nullcontext()
 
@@ -419,7 +418,7 @@ def test_irreversible_calls_arm_their_permit_with_the_very_call(
     board: MongooseBoard, device: ScriptedDevice
 ) -> None:
     issuer = Issuer()
-    permit = issue(issuer, Operation.GENERATE_KEY, "0123e07e0000000000ee"[:18], 1)
+    permit = issue(issuer, Operation.GENERATE_KEY, "0123e07e0000000000", 1)
     device.methods |= {
         "ATCA.GenKey": lambda params: {"pubkey": base64.b64encode(bytes(64)).decode()},
         "ATCA.LockZone": lambda params: None,

@@ -54,6 +54,10 @@ class Services(Protocol):
         """Whether this ECC operation answers 05 by chance or by order."""
         ...
 
+    def self_test(self, mask: int) -> int:
+        """Bits of the tests in ``mask`` that fail."""
+        ...
+
     def readable_anyway(self, slot: int) -> bool:
         """Whether a fault lets a private slot be read."""
         ...
