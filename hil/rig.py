@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from hil.board.mongoose import MongooseBoard
 from hil.clock import Clock, WallClock
 from hil.diagnosis import diagnose_silence
-from hil.element.device import Element
+from hil.element.certificates.anchors import microchip_anchors
+from hil.element.certificates.trustgo import read_trust_data
+from hil.element.device import Element, LockState
+from hil.emulator.factory import synthetic_anchor
 from hil.errors import DeviceTimeout, RigError, UsageError
 from hil.guard.filter import GuardedBus
 from hil.guard.guard import Guard
@@ -21,6 +24,7 @@ from hil.guard.ledger import Ledger
 from hil.homes import find_homes
 from hil.i2c.mongoose import MongooseI2C
 from hil.i2c.trace import TracedBus, Transaction, listing
+from hil.measure.connect import Connection, next_connection
 from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
 from hil.power.control import Power
 from hil.power.registry import RelaySettings, open_relay
@@ -31,13 +35,15 @@ from hil.riglock import RigLock
 from hil.serialport import open_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hil.board.bootlog import Boot
     from hil.board.console import Console
     from hil.board.espidf import EspIdfBoard
-    from hil.board.transcript import Mark
+    from hil.board.transcript import Line, Mark
     from hil.clock import Calendar, World
+    from hil.element.certificates.anchors import Anchor
+    from hil.element.certificates.trustgo import TrustChain
     from hil.emulator.builder import EmulatedRig
     from hil.i2c.bus import I2CBus
     from hil.parts import Parts
@@ -92,6 +98,7 @@ class Rig:
         self._measurements: Measurements | None = None
         self._silence: str | None = None
         self._console_mark: Mark | None = None
+        self._esp_idf_ready = False
 
     @property
     def name(self) -> str:
@@ -124,19 +131,28 @@ class Rig:
     def power_on(self) -> None:
         """On, and wait for the board's start; its absence is kept, not raised: see :attr:`boot`."""
         self.boot, self._silence = None, None
+        self._esp_idf_ready = False
+        if self._mongoose is not None:
+            self._mongoose.expect_boot()
         board = self._mongoose or self._esp_idf
-        if board is None:
-            self.power.on()
-            return
-        board.expect_boot()
-        mark = board.console.transcript.mark()
+        mark = None if board is None else board.console.mark()
         self.power.on()
+        if board is None or mark is None:
+            return
         timeout_ms = self.file.board.boot_timeout_ms
         try:
-            self.boot = board.wait_for_boot(timeout_us=timeout_ms * 1000)
+            self.boot = self._wait_for_start(timeout_ms * 1000)
         except DeviceTimeout:
             heard = _heard(board.console, mark)
             self._silence = diagnose_silence(self.file, heard, timeout_ms)
+
+    def _wait_for_start(self, timeout_us: int) -> Boot | None:
+        if self._mongoose is not None:
+            return self._mongoose.wait_for_boot(timeout_us=timeout_us)
+        if self._esp_idf is None:
+            return None
+        self._esp_idf.wait_for_console(timeout_us=timeout_us)
+        return self._esp_idf.boots[-1] if self._esp_idf.boots else None
 
     def diagnose_silence(self) -> str:
         """Why the board did not start, in the words of a technician."""
@@ -183,7 +199,43 @@ class Rig:
         if self._esp_idf is None:
             raise UsageError(f"the board of {self.name} has no ESP-IDF console")
         self._started()
+        if not self._esp_idf_ready:
+            # A delivered Trust part is locked, so that init changes nothing; any other is refused.
+            delivered = self.file.element.state == "trust"
+            self._esp_idf.init(locks=LockState(config=True, data=True, slots=frozenset()) if delivered else None)
+            self._esp_idf_ready = True
         return self._esp_idf
+
+    def delivered_chain(self) -> TrustChain:
+        """The certificates that the element was delivered with, read over the board or the bus."""
+        if self._esp_idf is not None:
+            return self.esp_idf_board().trust_chain()
+        self._started()
+        return read_trust_data(self.element).rebuild(microchip_anchors()[0].certificate.der)
+
+    def slot_key(self, slot: int) -> bytes:
+        """Public key of a slot, ``X ‖ Y``, over the board's console or the bus."""
+        if self._esp_idf is not None:
+            return self.esp_idf_board().public_key(slot)
+        return self.element.public_key(slot)
+
+    def anchors(self) -> Sequence[Anchor]:
+        """The roots that a delivered chain may end in: Microchip's, or the factory's of emulated parts."""
+        return microchip_anchors() if self.emulated is None else (synthetic_anchor(),)
+
+    def next_connection(self) -> Connection:
+        """Wait for the board's connection attempt that follows its last start."""
+        console = self.console
+        first = 0 if self.boot is None else self.boot.at
+        since = sum(line.at < first for line in console.transcript.lines)
+        lines = _ConsoleLines(console)
+        return next_connection(lines, since, timeout_us=self.file.connect.timeout_ms * 1000)
+
+    def configure(self, config: Mapping[str, object]) -> None:
+        """Change the firmware's configuration, restart it, and wait for the start."""
+        board = self.booted_board()
+        board.config_set(config, reboot=True)
+        self.boot = board.boots[-1]
 
     @property
     def bus(self) -> I2CBus:
@@ -430,6 +482,21 @@ def _description(rig: Rig) -> dict[str, object]:
 
 def _given(wire: Wire) -> dict[str, object]:
     return {name: value for name, value in asdict(wire).items() if value is not None}
+
+
+class _ConsoleLines:
+    """A console's lines, for readers of the measuring layer."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.clock = console.clock
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        return self._console.transcript.lines
+
+    def pump(self, deadline: int) -> bool:
+        return self._console.pump(deadline)
 
 
 def _heard(console: Console, mark: Mark) -> bytes:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EmulatedBoard", "EmulatedRig", "build"]
 
-WIRES = (12, 14)
-"""GPIO of SDA and SCL where the rig file has no wiring table."""
+WIRES = {"mongoose-os": (12, 14), "esp-idf-console": (21, 22)}
+"""GPIO of SDA and SCL by board, where the rig file has no wiring table."""
 
 
 class EmulatedBoard(Protocol):
@@ -71,9 +71,8 @@ class EmulatedRig:
         self._emulation = emulation
         self._profile = load_profile(emulation.chip)
         self._parts = 0
-        wiring = file.wiring
-        sda, scl = (wiring.sda.gpio, wiring.scl.gpio) if wiring is not None else WIRES
-        self.lines = Lines(sda_gpio=sda or WIRES[0], scl_gpio=scl or WIRES[1])
+        sda, scl = _pins(file)
+        self.lines = Lines(sda_gpio=sda, scl_gpio=scl)
         self.network = Network(self.world, round(emulation.rtt_ms * 1000))
         relay_line = Uart(self.world, f"{file.rig} relay", 9600)
         self.relay = EmulatedLcus(relay_line, channels=max(1, file.power.channel))
@@ -166,6 +165,14 @@ class EmulatedRig:
         self.close()
 
 
+def _pins(file: RigFile) -> tuple[int, int]:
+    usual = WIRES.get(file.board.kind, (12, 14))
+    if file.wiring is None:
+        return usual
+    sda, scl = file.wiring.sda.gpio, file.wiring.scl.gpio
+    return usual[0] if sda is None else sda, usual[1] if scl is None else scl
+
+
 def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
     from hil.emulator.boards.mongoose import Flash, MongooseFirmware
 
@@ -187,8 +194,7 @@ def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
 
 def _app_defaults(flash: Flash, rig: EmulatedRig) -> Flash:
     """What the image of ``rigs/firmware/mongoose-os`` brings as its own defaults."""
-    wiring = rig.file.wiring
-    pins = (wiring.sda.gpio, wiring.scl.gpio) if wiring is not None else WIRES
+    pins = _pins(rig.file)
     app = {
         "i2c": {"enable": True, "sda_gpio": pins[0], "scl_gpio": pins[1], "freq": rig.file.bus.hz},
         "sys": {"atca": {"enable": True, "i2c_addr": rig.file.element.address}},
@@ -198,13 +204,15 @@ def _app_defaults(flash: Flash, rig: EmulatedRig) -> Flash:
 
 
 def _edukit(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
-    from hil.emulator.boards.edukit import EdukitFirmware
+    from hil.emulator.boards.edukit import EduKitFirmware
 
-    return EdukitFirmware(
+    return EduKitFirmware(
         rig.world,
+        mac=rig.file.board.mac or "02:e0:7e:00:00:01",
         uart=Uart(rig.world, f"{rig.file.rig} board", rig.file.board.baud),
         lines=rig.lines,
-        address=rig.file.element.address,
+        costs=load_costs(emulation.cost_model),
+        root=factory.synthetic_anchor().certificate.der,
     )
 
 

@@ -131,7 +131,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)``, or nothing when no known word is near."""
     import difflib  # only needed once something is wrong
 
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -14,7 +14,7 @@ from hil.rigfile.model import RigFile
 from hil.rigfile.rules import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["find_rig", "find_rigs", "list_rigs", "load", "load_rig", "search_folders", "shipped_folder"]
 
@@ -35,8 +35,27 @@ def load(path: Path) -> RigFile:
     for rule in RULES:
         for place, text in rule(rig):
             binder.problem(place, text)
+    for place, text in _unknown_names(rig):
+        binder.problem(place, text)
     binder.check()
     return rig
+
+
+def _unknown_names(rig: RigFile) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Names in the rig file of files that are not there."""
+    shipped = shipped_folder()
+    named: list[tuple[tuple[str, str], str, list[Path]]] = []
+    if rig.element.config is not None:
+        own = rig.path.parent / "configs"
+        named.append((("element", "config"), rig.element.config, [own, shipped / "configs"]))
+    if rig.emulation is not None:
+        named.append((("emulation", "chip"), rig.emulation.chip, [shipped / "chips"]))
+        named.append((("emulation", "cost_model"), rig.emulation.cost_model, [shipped / "boards"]))
+    for place, name, folders in named:
+        if not any((folder / f"{name}.yaml").is_file() for folder in folders):
+            known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+            where = " or ".join(map(str, folders))
+            yield place, f"{place[-1]}: there is no {name!r}{suggest(name, known)} in {where}"
 
 
 def shipped_folder() -> Path:

@@ -191,7 +191,7 @@ class TlsConnection:
         self._transport.deadline = deadline
         while not self._inbox and self.ended is None:
             if self._reader is None:
-                self._reader = iter(self._connection.readAsync())
+                self._reader = _translated(self._connection.readAsync())
             result = self._step(self._reader)
             if isinstance(result, int):
                 return False
@@ -205,7 +205,7 @@ class TlsConnection:
         from tlslite.errors import TLSAbruptCloseError
 
         try:
-            return next(_translated(reader))
+            return next(reader)
         except TlsError as error:
             if isinstance(error.__cause__, TLSAbruptCloseError):
                 self.ended = "abrupt"
@@ -216,7 +216,7 @@ class TlsConnection:
         """A send failed: the reason may lie unread in the buffer. Raises it if so."""
         self._transport.deadline = 0
         if not self._connection.closed:
-            self._step(iter(self._connection.readAsync()))
+            self._step(_translated(self._connection.readAsync()))
 
     def close(self) -> None:
         """Send close_notify and close the stream."""

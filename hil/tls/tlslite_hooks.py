@@ -18,6 +18,7 @@ states each one, so that another version cannot slip in. What is changed, and wh
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from ecdsa.curves import NIST256p
-from tlslite.api import X509, HandshakeSettings, TLSConnection, X509CertChain
-from tlslite.constants import AlertDescription, ExtensionType, GroupName
-from tlslite.errors import TLSIllegalParameterException
-from tlslite.extensions import KeyShareEntry
-from tlslite.keyexchange import ECDHE_RSAKeyExchange
-from tlslite.messages import ClientHello
-from tlslite.utils.python_ecdsakey import Python_ECDSAKey
-from tlslite.utils.python_rsakey import Python_RSAKey
 
 from hil.errors import UsageError
 from hil.tls.alerts import ServerChainError
@@ -46,6 +39,22 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from hil.tls.operations import Operations
+
+with warnings.catch_warnings():  # its package imports asyncore, which Python 3.11 calls deprecated
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import tlslite  # noqa: F401
+
+from tlslite.constants import AlertDescription, ContentType, ExtensionType, GroupName  # noqa: E402
+from tlslite.errors import TLSIllegalParameterException  # noqa: E402
+from tlslite.extensions import KeyShareEntry  # noqa: E402
+from tlslite.handshakesettings import HandshakeSettings  # noqa: E402
+from tlslite.keyexchange import ECDHE_RSAKeyExchange  # noqa: E402
+from tlslite.messages import ClientHello  # noqa: E402
+from tlslite.tlsconnection import TLSConnection  # noqa: E402
+from tlslite.utils.python_ecdsakey import Python_ECDSAKey  # noqa: E402
+from tlslite.utils.python_rsakey import Python_RSAKey  # noqa: E402
+from tlslite.x509 import X509  # noqa: E402
+from tlslite.x509certchain import X509CertChain  # noqa: E402
 
 __all__ = ["ClientKey", "HookedConnection", "RsaClientKey", "certificate_chain", "settings"]
 
@@ -271,14 +280,17 @@ class HookedConnection(TLSConnection):  # type: ignore[misc]
             hello.session_id = bytearray(self._operations.random(32))
 
     def _sendMsgThroughSocket(self, msg: Any) -> Iterator[Any]:  # noqa: ANN401
-        if self._recordLayer._writeState.encContext is not None:
+        protected = self._recordLayer._writeState.encContext is not None
+        if protected and msg.contentType != ContentType.change_cipher_spec:
             self._operations.report("record", "software", "sent", len(msg.write()))
         yield from super()._sendMsgThroughSocket(msg)
 
     def _getNextRecordFromSocket(self) -> Iterator[Any]:
         for result in super()._getNextRecordFromSocket():
             if result not in (0, 1) and self._recordLayer._readState.encContext is not None:
-                self._operations.report("record", "software", "received", len(result[1].bytes))
+                header, parser = result
+                if header.type != ContentType.change_cipher_spec:
+                    self._operations.report("record", "software", "received", len(parser.bytes))
             yield result
 
     def _shutdown(self, resumable: bool) -> None:

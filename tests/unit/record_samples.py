@@ -12,6 +12,7 @@ from hil.rigfile import load_rig
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any, Literal
 
     from hil.measure.measurement import Provenance
 
@@ -47,7 +48,10 @@ def begin(folder: Path) -> Journal:
 def open_rigs(journal: Journal) -> None:
     """Two emulated rigs."""
     rig = load_rig(RIG)
-    identities = {"board": {"mac": "02:e0:7e:00:50:8a", "firmware": "hil 1.0"}, "element": ELEMENT}
+    identities: dict[str, dict[str, Any]] = {
+        "board": {"mac": "02:e0:7e:00:50:8a", "firmware": "hil 1.0"},
+        "element": ELEMENT,
+    }
     journal.event("rig", **rig_fields(rig, "open", "virtual", identities))
     journal.event("rig", **rig_fields(load_rig(EDUKIT), "open", "virtual", {}))
 
@@ -69,7 +73,7 @@ def measured(
     **extra: str,
 ) -> Measurement:
     """One measurement of a test."""
-    clock = "wall" if isinstance(provenance, Measured) else "virtual"
+    clock: Literal["virtual", "wall"] = "wall" if isinstance(provenance, Measured) else "virtual"
     measurements = Measurements(
         clock, provenance, lambda m: journal.event("measurement", test=test, **{**m.fields(), **extra})
     )
@@ -162,19 +166,20 @@ def failing(journal: Journal) -> None:
         detail="[]", rig=RIG,
     )  # fmt: skip
     journal.event(
-        "step", test=test, title="I2C.Scan with exchanged pins", start_us=3_050_000, duration_us=43_900, depth=1,
-        rig=RIG, detail="[96]",
+        "step", test=test, title="I2C.Scan with exchanged pins", start_us=3_050_000, duration_us=43_900, 
+        depth=1, rig=RIG, detail="[96]",
     )  # fmt: skip
     journal.attach(
         "console.txt",
-        "[  0.003] ets Jan  8 2013,rst cause:1, boot mode:(3,6)\n[  0.412] mgos_init            Mongoose OS 2.20\n"
+        "[  0.003] ets Jan  8 2013,rst cause:1, boot mode:(3,6)\n"
+        "[  0.412] mgos_init            Mongoose OS 2.20\n"
         "[  0.448] mgos_i2c_gpio_master I2C GPIO init ok (SDA: 14, SCL: 12, freq: 100000)\n"
         "[  0.502] mgos_atca            ATECC508A @ 0/0x60: not found <script>alert('console')</script>\n",
         test=test,
     )
     journal.attach(
         "i2c trace.txt",
-        "   3.000120  W 60  --                    no acknowledge\n   3.002310  W 00  wake\n   3.004830  R 60  --                    no acknowledge\n",
+        "   3.000120  W 60  no acknowledge\n   3.002310  W 00  wake\n   3.004830  R 60  no acknowledge\n",
         test=test,
     )
     journal.event(

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hil.wire.redact import MASK, redact_frame
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 KEY = "dGVzdCBrZXksIHRlc3Qga2V5LCB0ZXN0IGtleSEhIS4="
 
 
-def redacted(frame: dict[str, object]) -> dict[str, object]:
+def redacted(frame: Mapping[str, object]) -> dict[str, object]:
     clean = json.loads(redact_frame(json.dumps(frame).encode()))
     assert isinstance(clean, dict)
     return clean

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,7 @@ def test_lcus_commands_survive_chopping(commands: list[tuple[int, bool]], places
     stream = b"".join(lcus_command(channel, on) for channel, on in commands)
     bounds = sorted({0, len(stream), *(place for place in places if place < len(stream))})
     receiver = LcusReceiver()
-    found = [e for a, b in zip(bounds, bounds[1:], strict=False) for e in receiver.feed(stream[a:b])]
+    found = [e for a, b in pairwise(bounds) for e in receiver.feed(stream[a:b])]
     assert found == [Switch(channel, on) for channel, on in commands]
 
 

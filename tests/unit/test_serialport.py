@@ -158,7 +158,7 @@ def test_an_unplugged_port_is_a_rig_error() -> None:
 def test_an_absent_port_lists_what_exists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "usb-1a86_USB_Serial-if00-port0").touch()
     monkeypatch.setattr(port_module, "BY_ID", tmp_path)
-    monkeypatch.setattr(port_module.list_ports, "comports", lambda: [])
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [])
     near, far = str(tmp_path / "usb-1a86_USB_Serial-if00-port1"), "/dev/absent"
     with pytest.raises(PortError, match=r"did you mean .*port0\?"):
         serialport.open_port(near, clock=WallClock())

@@ -15,7 +15,6 @@ from cryptography.x509.oid import NameOID
 
 from hil.clock import Calendar, World
 from hil.cloud.local.endpoint import Endpoint
-from hil.cloud.local.pki import ServerPki
 from hil.cloud.registry import CertificateRecord, MemoryRegistry, Thing, certificate_id
 from hil.emulator.network import Link, Network, Receiver
 from hil.tls.client import TlsConnection, connect
@@ -26,6 +25,7 @@ from hil.wire.mqtt import ConnAck, Connect, Decoder, Packet, encode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hil.cloud.local.pki import ServerPki
     from hil.emulator.network import Socket
     from hil.tls.client import Version
     from hil.tls.operations import TlsObserver
@@ -35,7 +35,9 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 NOW = 1_780_000_000.0
 """2026-05-28, the calendar of these tests."""
 RTT = 10_000
-ALLOW_ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]})
+ALLOW_ALL = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+)
 
 
 class CountingKey(SoftwareKey):
@@ -103,10 +105,14 @@ def make_device(name: str = "test-device", *, use_rsa: bool = False, years: int 
         )
 
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return Device(key, build(subject, key.public_key(), ca=False), build(issuer, signer.public_key(), ca=True))
+    return Device(
+        key, build(subject, key.public_key(), ca=False), build(issuer, signer.public_key(), ca=True)
+    )
 
 
-def record(device: Device, *, status: str = "ACTIVE", policy: str = ALLOW_ALL, thing: str | None = None) -> CertificateRecord:
+def record(
+    device: Device, *, status: str = "ACTIVE", policy: str = ALLOW_ALL, thing: str | None = None
+) -> CertificateRecord:
     return CertificateRecord(
         device.id,
         f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{device.id}",
@@ -123,14 +129,21 @@ class Bench:
         self.world = world
         self.registry = MemoryRegistry()
         self.endpoint = Endpoint(
-            self.registry, pki, account=ACCOUNT, region=REGION, host=HOST, **options  # type: ignore[arg-type]
+            self.registry,
+            pki,
+            account=ACCOUNT,
+            region=REGION,
+            host=HOST,
+            **options,  # type: ignore[arg-type]
         )
         self.network = Network(world, RTT)
         for port in (8883, 443):
             self.network.listen(HOST, port, lambda link, port=port: self._accept(link, port))  # type: ignore[misc]
 
     def _accept(self, link: Link, port: int) -> Receiver:
-        session = self.endpoint.session(link.send, link.close, link.now, link.at, client=link.client, port=port)
+        session = self.endpoint.session(
+            link.send, link.close, link.now, link.at, client=link.client, port=port
+        )
         return session.receive
 
     def tls(
@@ -148,12 +161,13 @@ class Bench:
         alpn: Sequence[str] = (),
         port: int = 8883,
         deadline: int | None = None,
+        chain: Sequence[bytes] | None = None,
     ) -> TlsConnection:
         return connect(
             stream or self.network.connect(HOST, port),
             server_name=server_name,
             roots=roots if roots is not None else [self.endpoint.pki.root("rsa" if kind == "rsa" else "ec")],
-            chain=device.chain,
+            chain=device.chain if chain is None else chain,
             offload=offload or device.offload(),
             calendar=Calendar(now),
             versions=versions,

@@ -123,7 +123,7 @@ def _paged(handler: Callable[[IoTResponse], ActionResult], pages: Pages) -> Call
         start = _offset(self._get_param(pages.token))
         answer: dict[str, Any] = dict(handler(self).result)  # type: ignore[call-overload]  # always a mapping
         items = list(answer[pages.items])
-        if pages.ordered and not self._get_bool_param("ascendingOrder", False):
+        if pages.ordered and not self._get_bool_param("isAscendingOrder", False):
             items.reverse()
         answer[pages.items] = items[start : start + size]
         answer[pages.following] = _token(start + size) if start + size < len(items) else None

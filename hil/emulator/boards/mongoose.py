@@ -266,7 +266,7 @@ class MongooseFirmware:
         ):
             dispatcher.register(methods)
         self._console.muted = config.integer("debug.stderr_uart") != 0
-        self.uart.baud = config.integer("rpc.uart.baud_rate")
+        self.uart.baud = max(300, config.integer("rpc.uart.baud_rate"))
         if config.flag("rpc.enable"):
             self._dispatcher = dispatcher
         ram = PLATFORMS[self.arch]

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.emulator.boards.mongoose_fs import FileSystem, Flash
 
@@ -190,8 +193,8 @@ class Config:
         tree = copy.deepcopy(self._base)
         for number in range(1, level + 1):
             if self._fs.exists(_file(number)):
-                overrides = _parse(self._fs.read(_file(number)))
-                tree = apply(tree, "", overrides)
+                with suppress(ValueError, RecursionError):  # a broken level is skipped, so that the board still starts
+                    tree = apply(tree, "", msgspec.json.decode(self._fs.read(_file(number))))
         return tree
 
     def save(self, tree: Tree | None = None, level: int = USER_LEVEL) -> None:
@@ -280,12 +283,17 @@ def _converted(old: Scalar, value: object, path: str) -> Scalar:
     if isinstance(old, int | float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"[{path}] is not a number")
-        return float(value) if isinstance(old, float) else int(value)
+        return float(value) if isinstance(old, float) else _as_int32(value)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise ValueError(f"[{path}] is not a string")
     return value
+
+
+def _as_int32(value: float) -> int:
+    """What the firmware's ``int`` makes of a JSON number."""
+    return max(-(1 << 31), min(int(value), (1 << 31) - 1))
 
 
 def _difference(below: Tree, tree: Tree) -> Tree:
@@ -317,11 +325,3 @@ def _file(level: int) -> str:
 def _dump(tree: Tree) -> bytes:
     return json.dumps(tree, indent=2).encode()
 
-
-def _parse(data: bytes) -> dict[str, object]:
-    """A level's file; what is not a JSON object counts as empty, as the firmware boots with defaults."""
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -97,6 +97,8 @@ class FileSystem:
         """
         if offset > 0:
             old = self.read(name)
+            if offset + len(data) > self.size:
+                raise OSError(ENOSPC, "no room", name)
             old += b"\0" * (offset - len(old))
             self.write(name, old[:offset] + data + old[offset + len(data) :])
         elif offset < 0 and append and self.exists(name):

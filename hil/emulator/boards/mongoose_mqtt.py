@@ -38,6 +38,7 @@ _RECONNECT = Origin("mgos_mqtt_conn.c", 551)
 
 CONNACK_TIMEOUT_US = 30_000_000
 """Not documented for the firmware; a knob of the model."""
+DAY_S = 86_400.0
 VALID_TIME = 1_500_000_000
 """An earlier time counts as not set (``mqtt.require_time``)."""
 
@@ -115,10 +116,12 @@ class Mqtt:
         self._step("disconnected", was_connected=int(was_connected))
 
     def _wait_before_reconnect(self) -> None:
-        low = round(self._config.number("mqtt.reconnect_timeout_min") * 1000)
-        high = round(self._config.number("mqtt.reconnect_timeout_max") * 1000)
-        self._backoff_ms = min(max(max(self._backoff_ms, 1000) * 2, low), high)
-        wait_ms = int(self.connector.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
+        low, high = (
+            round(min(self._config.number(f"mqtt.reconnect_timeout_{end}"), DAY_S) * 1000)
+            for end in ("min", "max")
+        )
+        self._backoff_ms = max(1, min(max(max(self._backoff_ms, 1000) * 2, low), high))
+        wait_ms = round(self.connector.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
         self._console.log(_RECONNECT, f"MQTT0 connecting after {wait_ms} ms")
         self._world.sleep(wait_ms * 1000)
 
@@ -151,7 +154,7 @@ class Mqtt:
         return Connect(
             config.text("mqtt.client_id") or config.text("device.id"),
             config.flag("mqtt.clean_session"),
-            config.integer("mqtt.keep_alive"),
+            config.integer("mqtt.keep_alive") & 0xFFFF,
             config.text("mqtt.user") or None,
             config.text("mqtt.pass").encode() or None,
             will,
@@ -180,7 +183,7 @@ class Mqtt:
     def _patience(self) -> int | None:
         if not self.connected:
             return self._last_packet_us + CONNACK_TIMEOUT_US
-        keep_alive_us = self._config.integer("mqtt.keep_alive") * 1_000_000
+        keep_alive_us = (self._config.integer("mqtt.keep_alive") & 0xFFFF) * 1_000_000
         return self._last_packet_us + keep_alive_us if keep_alive_us else None
 
     def _decoded(self, data: bytes) -> list[Packet]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.emulator.boards.mongoose_log import ERROR, WARN, Origin
 from hil.errors import FrameError, RpcError
@@ -54,14 +55,12 @@ class Args:
     def integer(self, name: str, default: int) -> int:
         """``%d``: a number, also within a string; fractions are cut off."""
         value = self._members.get(name)
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             return default
-        if isinstance(value, int | float):
+        try:
             return int(value)
-        if isinstance(value, str):
-            digits = value.strip()
-            return int(digits) if digits.lstrip("+-").isdecimal() else default
-        return default
+        except ValueError:
+            return default
 
     def flag(self, name: str) -> bool:
         """``%B``: true only for the literal true."""
@@ -148,7 +147,7 @@ class Dispatcher:
         """The request in ``frame``; None for what the firmware only logs."""
         try:
             request = decode_request(frame)
-        except FrameError:
+        except (FrameError, RecursionError):
             shown = frame.decode("ascii", "replace")
             self._console.log(_MG_RPC, f"INVALID FRAME ({len(frame)}): '{shown}'", ERROR)
             return None
@@ -194,6 +193,6 @@ class Dispatcher:
 
 def _parsed(text: bytes) -> object:
     try:
-        return json.loads(text)
-    except ValueError:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
         return None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hil.emulator.boards.mongoose_atca import library_status
 from hil.errors import DeviceError, ElementError
-from hil.tls.software import SoftwareEcdh, SoftwareKey, SoftwareVerify
+from hil.tls.software import SoftwareEcdh, SoftwareKey, SoftwareVerify, der_signature
 from hil.wire.atecc import Status
 
 if TYPE_CHECKING:
@@ -157,9 +157,8 @@ class McuVerify(SoftwareVerify):
         """Whether ``signature`` (64 bytes) is good."""
         with self._cpu.turn():
             self._cpu.software("p256_verify", "verify")
-            self._console.raw(
-                f"SW ECDSA verify curve {CURVE_P256} hash_len {len(digest)} sig_len {len(signature)}"
-            )
+            length = len(der_signature(signature))
+            self._console.raw(f"SW ECDSA verify curve {CURVE_P256} hash_len {len(digest)} sig_len {length}")
         return super().verify(public_key, digest, signature)
 
 

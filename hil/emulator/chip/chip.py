@@ -8,6 +8,7 @@ or the watchdog ends it before.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from hil.emulator.chip import config as words
 from hil.emulator.chip.crypto import Generator
 from hil.emulator.chip.engine import Engine
-from hil.emulator.chip.nonvolatile import commit, tear
+from hil.emulator.chip.faults import Faults
+from hil.emulator.chip.nonvolatile import commit
+from hil.emulator.chip.running import Executed, Running
 from hil.emulator.chip.session import Session
 from hil.wire.atecc import (
     COUNT_MAX,
@@ -25,6 +28,7 @@ from hil.wire.atecc import (
     Status,
     WordAddress,
     encode_response,
+    status_response,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +38,10 @@ if TYPE_CHECKING:
     from hil.emulator.chip.memory import Memory
     from hil.emulator.chip.profile import Draw, Profile
 
-__all__ = ["Chip", "Executed", "Power"]
+__all__ = ["Chip", "Executed", "Power", "Snapshot"]
 
 NEVER = 1 << 62
+ALL_SELF_TESTS = 0x3D
 
 
 class Power(Enum):
@@ -49,62 +54,22 @@ class Power(Enum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Executed:
-    """One line of the chip's log.
+class Snapshot:
+    """A part at one moment; times are relative to it. Made and used by :class:`Chip`."""
 
-    Attributes:
-        at_us: when the last byte had arrived.
-        command: the group, or None if its count or CRC was wrong.
-        raw: the group as received.
-        response: the answer group; empty for a Pause that was meant for others.
-        us: execution time.
-        reason: why it was refused, in words; empty if it was not.
-    """
-
-    at_us: int
-    command: Command | None
-    raw: bytes
-    response: bytes
-    us: int
-    reason: str
-
-    def __repr__(self) -> str:
-        what = "damaged group" if self.command is None else self.command.label
-        mode = "" if self.command is None else f" p1={self.command.p1:02X} p2={self.command.p2:04X}"
-        answer = (
-            f"status {self.response[1]:02X}" if len(self.response) == 4 else f"{len(self.response)} bytes"
-        )
-        return f"<{self.at_us} us {what}{mode} -> {answer} after {self.us} us{self.reason and ': ' + self.reason}>"
-
-
-@dataclass(slots=True)
-class _Running:
-    """A command between its last byte and the end of its execution."""
-
-    outcome: Outcome
-    start: int
-    end: int
-    write_us: int
-
-    def settle(self, memory: Memory, now: int) -> bool:
-        """Apply what is due; True if something was written."""
-        outcome, wrote = self.outcome, False
-        if outcome.early and now >= self.start + self.write_us:
-            commit(memory, outcome.early)
-            outcome.early, wrote = [], True
-        if outcome.stores and now >= self.end:
-            commit(memory, outcome.stores)
-            outcome.stores, wrote = [], True
-        return wrote
-
-    def cut(self, memory: Memory, now: int) -> None:
-        """Tear what is being written at this moment; drop what has not begun."""
-        for stores, begin in (
-            (self.outcome.early, self.start),
-            (self.outcome.stores, self.end - self.write_us),
-        ):
-            if stores and now > begin:
-                tear(memory, stores, (now - begin) / self.write_us)
+    memory: Memory
+    session: Session
+    power: Power
+    address: int
+    divider: int
+    drawn: int
+    fifo: bytes
+    output: bytes
+    pointer: int
+    busy_us: int
+    watchdog_us: int
+    power_lost_us: int
+    running: Running | None
 
 
 class Chip:
@@ -118,11 +83,13 @@ class Chip:
         draw: execution times: typical, maximum, or random between the two.
         watchdog: which figure of the profile the watchdog has.
         keep_log: write ``log``.
-        persist: called with the memory after each non-volatile change.
+        drawn: blocks that the random generator gave in earlier processes (see :mod:`.state`).
+        persist: called with memory and drawn blocks after each non-volatile change.
 
     Attributes:
         log: every executed command.
         session: the volatile registers.
+        faults: what is wrong with the part.
     """
 
     def __init__(
@@ -135,7 +102,8 @@ class Chip:
         draw: Draw | Literal["random"] = "typical",
         watchdog: Literal["minimum", "typical", "maximum"] = "typical",
         keep_log: bool = True,
-        persist: Callable[[Memory], None] | None = None,
+        drawn: int = 0,
+        persist: Callable[[Memory, int], None] | None = None,
     ) -> None:
         self.profile = profile
         self.session = Session()
@@ -145,8 +113,10 @@ class Chip:
         self._keep_log = keep_log
         self._persist = persist
         self._watchdog = watchdog
-        drawn = Random(seed) if draw == "random" else draw
-        self.engine = Engine(profile, memory, self.session, Generator(seed, memory.serial), drawn)
+        times = Random(seed) if draw == "random" else draw
+        self.faults = Faults(memory)
+        generator = Generator(seed, memory.serial, drawn)
+        self.engine = Engine(profile, memory, self.session, generator, times, self.faults)
         self._power = Power.OFF
         self._address = 0
         self._fifo = bytearray()
@@ -154,7 +124,8 @@ class Chip:
         self._pointer = 0
         self._busy_until = 0
         self._watchdog_at = NEVER
-        self._running: _Running | None = None
+        self._power_lost_at = NEVER
+        self._running: Running | None = None
 
     def __repr__(self) -> str:
         return f"<{self.profile.name} {self._memory.serial.hex()} {self._power.value}>"
@@ -193,9 +164,13 @@ class Chip:
         """Vcc falls: everything volatile is gone, a write in progress is torn."""
         self._settle()
         self._abort(self._now())
+        self._lose_power()
+        self._power = Power.OFF
+
+    def _lose_power(self) -> None:
+        self.faults.power_off()
         self.session.power_off()
         self._enter_sleep()
-        self._power = Power.OFF
 
     def brown_out(self) -> None:
         """Vcc dips: like sleep, with the latch kept."""
@@ -208,7 +183,7 @@ class Chip:
         self.session.sleep()
         self._power = Power.ASLEEP
         self._flush()
-        self._watchdog_at = NEVER
+        self._watchdog_at = self._power_lost_at = NEVER
         self._address = self._configured_address()
         self.engine.latch_clock()
 
@@ -230,7 +205,12 @@ class Chip:
         self._flush()
         self._output = WAKE_RESPONSE
         self._busy_until = now + (wake.self_test_us if self_test else wake.ready_us)
-        self._watchdog_at = now + (limits.long if chip_mode & 4 else getattr(limits, self._watchdog))
+        limit: int = limits.long if chip_mode & 4 else getattr(limits, self._watchdog)
+        self._watchdog_at = now + self.faults.watchdog(limit)
+        if self_test:
+            self.session.self_test_failures = self.faults.self_test(ALL_SELF_TESTS)
+            if self.session.self_test_failures:
+                self._output = status_response(Status.SELF_TEST)
 
     def _tests_itself(self) -> bool:
         options = words.chip_options(self._memory.word(words.CHIP_OPTIONS))
@@ -250,19 +230,22 @@ class Chip:
         """Let everything happen that has become due; returns now."""
         now = self._now()
         running = self._running
-        fires = self._watchdog_at <= now
+        falls_at = min(self._watchdog_at, self._power_lost_at)
         if running is not None:
-            until = min(now, self._watchdog_at)
-            if running.settle(self._memory, until) and self._persist is not None:
-                self._persist(self._memory)
+            until = min(now, falls_at)
+            if running.settle(self._memory, until):
+                self._changed()
             if until >= running.end:
                 self._running = None
                 if running.outcome.goes_idle:
                     self._enter_idle()
-                    fires = False
-        if fires:
-            self._abort(self._watchdog_at)
-            self._enter_sleep()
+                    return now
+        if falls_at <= now:
+            self._abort(falls_at)
+            if falls_at == self._power_lost_at:
+                self._lose_power()
+            else:
+                self._enter_sleep()
         return now
 
     def settle(self) -> None:
@@ -273,8 +256,11 @@ class Chip:
         if self._running is not None:
             self._running.cut(self._memory, at)
             self._running = None
-            if self._persist is not None:
-                self._persist(self._memory)
+            self._changed()
+
+    def _changed(self) -> None:
+        if self._persist is not None:
+            self._persist(self._memory, self.engine.generator.drawn)
 
     # -- the I2C device --------------------------------------------------------------------------
 
@@ -282,7 +268,9 @@ class Chip:
         """SDA was low for ``us``: long enough, and a sleeping or idle part wakes."""
         now = self._settle()
         resting = self._power is Power.ASLEEP or self._power is Power.IDLE
-        if resting and us >= self.profile.wake.threshold_us and now >= self._busy_until:
+        if not resting or now < self._busy_until:
+            return
+        if us >= self.profile.wake.threshold_us or self.faults.wakes():
             self._wake(now)
 
     def acknowledges(self, address: int, read: bool) -> bool:
@@ -290,8 +278,9 @@ class Chip:
         now = self._settle()
         if self._power is not Power.AWAKE or now < self._busy_until or address != self._address:
             return False
-        partial = bool(self._fifo) and read
-        return not (partial and self.profile.knobs.read_after_partial_command == "nack")
+        if self._fifo and read and self.profile.knobs.read_after_partial_command == "nack":
+            return False
+        return not self.faults.nacks()
 
     def written(self, data: bytes) -> int:
         """A write transaction reached its STOP; returns how many bytes were acknowledged."""
@@ -344,11 +333,19 @@ class Chip:
     def _run(self, group: bytes) -> None:
         now = self._now()
         outcome, response = self._execute(group, now, self._watchdog_at - now)
-        self._output = response
         self._pointer = 0
         self._busy_until = now + outcome.us
+        if self.faults.resets():
+            self.session.sleep()
+            self._output = WAKE_RESPONSE
+            return
+        self._output = self.faults.response(response) if response else b""
         write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
-        self._running = _Running(outcome, now, now + outcome.us, write_us)
+        self._running = Running(outcome, now, now + outcome.us, write_us)
+        if outcome.stores or outcome.early:
+            when = self.faults.loses_power()
+            if when is not None:
+                self._power_lost_at = self._running.power_loss(when)
 
     def _execute(self, group: bytes, now: int, left_us: int) -> tuple[Outcome, bytes]:
         outcome = self.engine.execute(group, left_us)
@@ -358,6 +355,45 @@ class Chip:
             command = Command(group[1], group[2], group[3] | group[4] << 8, group[5:-2]) if heard else None
             self.log.append(Executed(now, command, group, response, outcome.us, outcome.reason))
         return outcome, response
+
+    # -- control ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Everything the part is at this moment, faults and log excepted."""
+        now = self._settle()
+        return Snapshot(
+            memory=self._memory.copy(),
+            session=deepcopy(self.session),
+            power=self._power,
+            address=self._address,
+            divider=self.engine.divider,
+            drawn=self.engine.generator.drawn,
+            fifo=bytes(self._fifo),
+            output=self._output,
+            pointer=self._pointer,
+            busy_us=self._busy_until - now,
+            watchdog_us=self._watchdog_at - now,
+            power_lost_us=self._power_lost_at - now,
+            running=None if self._running is None else self._running.shifted(-now),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot; time goes on from now."""
+        now = self._now()
+        self._memory.assign(snapshot.memory)
+        self.session = self.engine.session = deepcopy(snapshot.session)
+        self._power = snapshot.power
+        self._address = snapshot.address
+        self.engine.set_divider(snapshot.divider)
+        self.engine.generator.drawn = snapshot.drawn
+        self._fifo[:] = snapshot.fifo
+        self._output = snapshot.output
+        self._pointer = snapshot.pointer
+        self._busy_until = now + snapshot.busy_us
+        self._watchdog_at = now + snapshot.watchdog_us
+        self._power_lost_at = now + snapshot.power_lost_us
+        self._running = None if snapshot.running is None else snapshot.running.shifted(now)
+        self._changed()
 
     # -- without a bus ---------------------------------------------------------------------------
 
@@ -375,6 +411,5 @@ class Chip:
         if outcome.early or outcome.stores:
             commit(self._memory, outcome.early)
             commit(self._memory, outcome.stores)
-            if self._persist is not None:
-                self._persist(self._memory)
+            self._changed()
         return response

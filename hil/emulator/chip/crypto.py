@@ -49,11 +49,12 @@ class Generator:
     Args:
         seed: any integer.
         serial: the chip's serial number.
+        drawn: blocks to skip: those that an earlier process took.
     """
 
-    def __init__(self, seed: int, serial: bytes) -> None:
+    def __init__(self, seed: int, serial: bytes, drawn: int = 0) -> None:
         self._key = sha256(b"ATECC generator\0" + str(seed).encode() + b"\0" + serial).digest()
-        self.drawn = 0
+        self.drawn = drawn
         """Blocks drawn so far; kept in snapshots."""
 
     def block(self) -> bytes:

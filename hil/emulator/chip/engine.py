@@ -9,7 +9,7 @@ result (05, 01, data). Only the first is fixed by the sheets (DS508 section 9.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
 from hil.emulator.chip import crypto
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from hil.emulator.chip.faults import Faults
     from hil.emulator.chip.forms import Form
     from hil.emulator.chip.memory import Memory
     from hil.emulator.chip.nonvolatile import Store
     from hil.emulator.chip.profile import Draw, Profile
     from hil.emulator.chip.session import Session
 
-__all__ = ["Engine", "Hooks", "NoHooks", "Outcome"]
+__all__ = ["Engine", "Outcome"]
 
 KEEPS_TEMP_KEY_608 = {Opcode.KDF, Opcode.AES}
 """608: commands that never clear TempKey (DS40002138A section 3.1)."""
@@ -43,35 +44,6 @@ KEEPS_MESSAGE = {Opcode.NONCE, Opcode.SHA}
 
 FORMS = {family: table(ALL_FORMS, family) for family in (508, 608)}
 OPCODES = {family: {key >> 8 for key in forms} for family, forms in FORMS.items()}
-
-
-class Hooks(Protocol):
-    """Where faults reach into the engine; see :mod:`hil.emulator.chip.faults`."""
-
-    def forced_status(self, opcode: int) -> int | None: ...  # noqa: D102
-    def random(self, block: bytes) -> bytes | None: ...  # noqa: D102
-    def signature(self, key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes | None: ...  # noqa: D102
-    def readable(self, slot: int) -> bool: ...  # noqa: D102
-    def duration(self, label: str, us: int, maximum_us: int) -> int: ...  # noqa: D102
-
-
-class NoHooks:
-    """A part without faults."""
-
-    def forced_status(self, opcode: int) -> int | None:  # noqa: D102
-        return None
-
-    def random(self, block: bytes) -> bytes | None:  # noqa: D102
-        return block
-
-    def signature(self, key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes | None:  # noqa: D102
-        return None
-
-    def readable(self, slot: int) -> bool:  # noqa: D102
-        return False
-
-    def duration(self, label: str, us: int, maximum_us: int) -> int:  # noqa: D102
-        return us
 
 
 @dataclass(slots=True)
@@ -104,6 +76,7 @@ class Engine:
         session: volatile registers.
         generator: random numbers.
         draw: which execution times to take.
+        faults: what is wrong with the part.
     """
 
     def __init__(
@@ -113,13 +86,14 @@ class Engine:
         session: Session,
         generator: crypto.Generator,
         draw: Draw | Random,
+        faults: Faults,
     ) -> None:
         self.profile = profile
         self.memory = memory
         self.session = session
         self.generator = generator
         self.draw: Draw | Random = draw
-        self.hooks: Hooks = NoHooks()
+        self.faults = faults
         self.divider = 0
         """Column of the execution times; latched when the part leaves sleep."""
         self._forms = FORMS[profile.family]
@@ -130,10 +104,13 @@ class Engine:
     def latch_clock(self) -> None:
         """Take over the clock divider of ChipMode (608: active after sleep)."""
         if self.profile.family == 608:
-            divider = CLOCK_DIVIDERS.get(self.memory.config[words.CHIP_MODE] >> 3, 0)
-            if divider != self.divider:
-                self.divider = divider
-                self._times.clear()
+            self.set_divider(CLOCK_DIVIDERS.get(self.memory.config[words.CHIP_MODE] >> 3, 0))
+
+    def set_divider(self, divider: int) -> None:
+        """Run at another clock: column 0 to 2 of the execution times."""
+        if divider != self.divider:
+            self.divider = divider
+            self._times.clear()
 
     def execute(self, group: bytes, left_us: int) -> Outcome:
         """Execute one group.
@@ -156,10 +133,10 @@ class Engine:
         )
         form = self._forms.get(opcode << 8 | p1)
         try:
-            forced = self.hooks.forced_status(opcode)
-            if forced is not None:
-                raise Refused(forced, "a fault asks for this status")
-            self._check_self_test(x)
+            if self.faults.any:
+                self._check_forced()
+            if self.session.self_test_failures:
+                self._check_self_test(x)
             checked = self._check_form(x, form)
             if left_us < self._times_of(checked)[1]:
                 raise Refused(Status.WATCHDOG, "the watchdog would fire before the end")
@@ -169,10 +146,13 @@ class Engine:
         self._leave(x, payload[0] if len(payload) == 1 else Status.OK)
         return Outcome(payload, self._duration(x, checked), "", x.early, x.stores, x.goes_idle)
 
+    def _check_forced(self) -> None:
+        status = self.faults.status()
+        if status is not None:
+            raise Refused(status, "a fault asks for this status")
+
     def _check_self_test(self, x: Execution) -> None:
-        if not self.session.self_test_failures or x.opcode == Opcode.SELFTEST:
-            return
-        if x.opcode != Opcode.READ or x.p1 & 3:
+        if x.opcode != Opcode.SELFTEST and (x.opcode != Opcode.READ or x.p1 & 3):
             raise Refused(Status.SELF_TEST, "a self test failed")
 
     def _check_form(self, x: Execution, form: Form | None) -> Form:
@@ -220,7 +200,7 @@ class Engine:
         us = self._draw(times)
         if x.counted:
             us += self._draw(self.profile.range_of(self.profile.times.limited_use, self.divider))
-        return self.hooks.duration(form.opcode.label, us, times[1])
+        return self.faults.duration(form.opcode.label, us, times[1]) if self.faults.any else us
 
     # -- what a command leaves behind ------------------------------------------------------------
 
@@ -260,14 +240,13 @@ class Engine:
         Raises:
             Refused: 08, the generator failed its health test.
         """
-        block = self.hooks.random(self.generator.block())
-        if block is None:
+        if self.faults.unhealthy():
             raise Refused(Status.HEALTH_TEST, "the random generator failed its health test")
-        return block
+        return self.faults.random(self.generator.block())
 
     def sign(self, key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes:
         """ECDSA, 64 bytes."""
-        return self.hooks.signature(key, digest) or crypto.sign(key, digest)
+        return self.faults.signature(key, digest) or crypto.sign(key, digest)
 
     def ecc_fault(self) -> bool:
         """Whether this ECC operation fails by chance."""
@@ -275,6 +254,10 @@ class Engine:
             return False
         return int.from_bytes(self.generator.block()[:4], "big") % 1_000_000 < self._faulty_ecc
 
+    def self_test(self, mask: int) -> int:
+        """Bits of the self tests in ``mask`` that fail."""
+        return self.faults.self_test(mask)
+
     def readable_anyway(self, slot: int) -> bool:
         """Whether a fault lets a slot be read."""
-        return self.hooks.readable(slot)
+        return self.faults.readable(slot)

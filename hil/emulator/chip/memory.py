@@ -78,8 +78,23 @@ class Memory:
         return memory
 
     def __repr__(self) -> str:
-        locks = f"config {'locked' if self.config_locked else 'open'}, data {'locked' if self.data_locked else 'open'}"
+        zones = {"config": self.config_locked, "data": self.data_locked}
+        locks = ", ".join(f"{zone} {'locked' if locked else 'open'}" for zone, locked in zones.items())
         return f"Memory(serial={self.serial.hex()}, {locks})"
+
+    def copy(self) -> Memory:
+        """An independent copy."""
+        other = Memory()
+        other.assign(self)
+        return other
+
+    def assign(self, other: Memory) -> None:
+        """Take over the whole content of another memory."""
+        self.config[:] = other.config
+        self.otp[:] = other.otp
+        self.key_valid[:] = other.key_valid
+        self._slots = [bytearray(content) for content in other._slots]
+        self._keys = dict(other._keys)
 
     # -- the factory's access: no policy ---------------------------------------------------------
 

@@ -6,4 +6,12 @@ from hil.emulator.chip.commands import digests, extras, general, keys, sha, stor
 
 __all__ = ["ALL_FORMS"]
 
-ALL_FORMS = general.FORMS + storage.FORMS + keys.FORMS + verify.FORMS + digests.FORMS + sha.FORMS + extras.FORMS
+ALL_FORMS = (
+    *general.FORMS,
+    *storage.FORMS,
+    *keys.FORMS,
+    *verify.FORMS,
+    *digests.FORMS,
+    *sha.FORMS,
+    *extras.FORMS,
+)

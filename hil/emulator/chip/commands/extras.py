@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes as cipher_modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+from cryptography.hazmat.primitives.ciphers import modes as cipher_modes
 
 from hil.emulator.chip import config as words
 from hil.emulator.chip import crypto
@@ -40,7 +41,7 @@ def aes(x: Execution) -> bytes:
             raise refuse(f"slot {slot} is no AES key")
         count_use(x, slot)
         key = x.memory.slot(slot)[AES_BLOCK * block :][:AES_BLOCK]
-    cipher = Cipher(algorithms.AES(key), cipher_modes.ECB())  # noqa: S305  the command is ECB
+    cipher = Cipher(algorithms.AES(key), cipher_modes.ECB())
     worker = cipher.decryptor() if x.p1 & 7 == DECRYPT else cipher.encryptor()
     return worker.update(x.data) + worker.finalize()
 
@@ -93,12 +94,14 @@ def kdf(x: Execution) -> bytes:
             raise refuse("KDF with AES is not enabled on this part")
         block = 16 * (details & 3)
         key = _kdf_key(x, block + 16)[block:]
-        encryptor = Cipher(algorithms.AES(key), cipher_modes.ECB()).encryptor()  # noqa: S305
+        encryptor = Cipher(algorithms.AES(key), cipher_modes.ECB()).encryptor()
         result = encryptor.update(x.data[4:]) + bytes(16)
     else:
         key = bytes(32) if details & 4 else _kdf_key(x, 32)
         result = hmac.digest(key, _hkdf_message(x, details), "sha256")
-    return _kdf_answer(x, target, result) + extra if target >= TO_OUTPUT else _kdf_keep(x, target, result, extra)
+    return (
+        _kdf_answer(x, target, result) + extra if target >= TO_OUTPUT else _kdf_keep(x, target, result, extra)
+    )
 
 
 def _check_kdf(x: Execution) -> None:
@@ -302,7 +305,15 @@ ONLY = (608,)
 
 FORMS = (
     Form(
-        Opcode.AES, "AES", modes(0, 1, bits=0xC0), SLOT, lengths(16), aes, "DS40002138A 5.3.1", ONLY, _block_exists
+        Opcode.AES,
+        "AES",
+        modes(0, 1, bits=0xC0),
+        SLOT,
+        lengths(16),
+        aes,
+        "DS40002138A 5.3.1",
+        ONLY,
+        _block_exists,
     ),
     Form(Opcode.AES, "AES GFM", modes(3, bits=0xF8), ZERO, lengths(32), gfm, "DS40002138A 5.3.1", ONLY),
     Form(
