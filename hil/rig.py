@@ -158,7 +158,8 @@ class Rig:
         """Why the board did not start, in the words of a technician."""
         return self._silence or "the board started"
 
-    def _started(self) -> None:
+    def need_start(self) -> None:
+        """Have the board powered and started; a board that never starts blocks the test."""
         if self._power is not None and (self.boot is None or self._power.commanded is not State.ON):
             self.power_on()
         if self.boot is None and (self._mongoose or self._esp_idf) is not None:
@@ -191,14 +192,14 @@ class Rig:
         """
         if self._mongoose is None:
             raise UsageError(f"the board of {self.name} does not run Mongoose OS")
-        self._started()
+        self.need_start()
         return self._mongoose
 
     def esp_idf_board(self) -> EspIdfBoard:
         """The board with the ESP-IDF provisioning console, powered and started."""
         if self._esp_idf is None:
             raise UsageError(f"the board of {self.name} has no ESP-IDF console")
-        self._started()
+        self.need_start()
         if not self._esp_idf_ready:
             # A delivered Trust part is locked, so that init changes nothing; any other is refused.
             delivered = self.file.element.state == "trust"
@@ -210,7 +211,7 @@ class Rig:
         """The certificates that the element was delivered with, read over the board or the bus."""
         if self._esp_idf is not None:
             return self.esp_idf_board().trust_chain()
-        self._started()
+        self.need_start()
         return read_trust_data(self.element).rebuild(microchip_anchors()[0].certificate.der)
 
     def slot_key(self, slot: int) -> bytes:
@@ -256,9 +257,9 @@ class Rig:
             state: ``blank``, ``config-locked``, ``provisioned``, or None for as it is.
             own: the test will change it for good; on an emulated rig it gets a part of its own.
         """
-        self._started()
+        self.need_start()
         self.parts.provide(state, own=own)
-        self._started()
+        self.need_start()
         return self.element
 
     @property

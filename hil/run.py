@@ -290,7 +290,10 @@ class Run:
         if not broken_rig:
             self._failed.setdefault((test.rig, test.suite), f"{_title(test.item)}: {reason}")
             return
+        known = any(error.message == reason for error in self._rig_errors)
         self._rig_errors.append(RigError(reason))
+        if known:
+            return
         self.journal.event("rig-error", rig=test.rig, test=test.id, error="RigError", message=reason, hint="")
 
     def _judge_measurements(self, test: _Test, report: pytest.TestReport) -> None:

@@ -68,9 +68,9 @@ def connect(
         UsageError: chain, key or versions make no sense.
         HilError: whatever the element's operations raised, unchanged.
     """
-    from tlslite.errors import TLSLocalAlert
-
+    # First of all: its import of tlslite keeps the warnings of that package's imports quiet.
     from hil.tls.tlslite_hooks import ClientKey, HookedConnection, RsaClientKey, certificate_chain, settings
+    from tlslite.errors import TLSLocalAlert  # isort: skip
 
     if not chain:
         raise UsageError("a client certificate is needed")
@@ -254,7 +254,7 @@ class _Transport:
 def _translated(steps: Iterator[Any], before_raising: Callable[[], None] = lambda: None) -> Iterator[Any]:
     """Go through ``steps``; errors of tlslite and of the socket become :class:`TlsError`."""
     from tlslite.constants import AlertDescription
-    from tlslite.errors import TLSAbruptCloseError, TLSError, TLSLocalAlert, TLSRemoteAlert
+    from tlslite.errors import BaseTLSException, TLSAbruptCloseError, TLSLocalAlert, TLSRemoteAlert
 
     try:
         yield from steps
@@ -266,7 +266,7 @@ def _translated(steps: Iterator[Any], before_raising: Callable[[], None] = lambd
         raise TlsError(f"we sent the alert {name}: {error.message}", alert=name, by="us") from error
     except TLSAbruptCloseError as error:
         raise TlsError("the server closed the connection without an alert", by="peer") from error
-    except TLSError as error:
+    except BaseTLSException as error:
         before_raising()
         raise TlsError(f"{type(error).__name__}: {error}", by="us") from error
     except OSError as error:

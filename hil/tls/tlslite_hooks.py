@@ -44,17 +44,17 @@ with warnings.catch_warnings():  # its package imports asyncore, which Python 3.
     warnings.simplefilter("ignore", DeprecationWarning)
     import tlslite  # noqa: F401
 
-from tlslite.constants import AlertDescription, ContentType, ExtensionType, GroupName  # noqa: E402
-from tlslite.errors import TLSIllegalParameterException  # noqa: E402
-from tlslite.extensions import KeyShareEntry  # noqa: E402
-from tlslite.handshakesettings import HandshakeSettings  # noqa: E402
-from tlslite.keyexchange import ECDHE_RSAKeyExchange  # noqa: E402
-from tlslite.messages import ClientHello  # noqa: E402
-from tlslite.tlsconnection import TLSConnection  # noqa: E402
-from tlslite.utils.python_ecdsakey import Python_ECDSAKey  # noqa: E402
-from tlslite.utils.python_rsakey import Python_RSAKey  # noqa: E402
-from tlslite.x509 import X509  # noqa: E402
-from tlslite.x509certchain import X509CertChain  # noqa: E402
+from tlslite.constants import AlertDescription, ContentType, ExtensionType, GroupName
+from tlslite.errors import TLSDecryptionFailed, TLSIllegalParameterException
+from tlslite.extensions import KeyShareEntry
+from tlslite.handshakesettings import HandshakeSettings
+from tlslite.keyexchange import ECDHE_RSAKeyExchange
+from tlslite.messages import ClientHello
+from tlslite.tlsconnection import TLSConnection
+from tlslite.utils.python_ecdsakey import Python_ECDSAKey
+from tlslite.utils.python_rsakey import Python_RSAKey
+from tlslite.x509 import X509
+from tlslite.x509certchain import X509CertChain
 
 __all__ = ["ClientKey", "HookedConnection", "RsaClientKey", "certificate_chain", "settings"]
 
@@ -237,6 +237,14 @@ class HookedConnection(TLSConnection):  # type: ignore[misc]
     def _clientKeyExchange(self, *args: Any) -> Iterator[Any]:  # noqa: ANN401
         *others, exchange = args
         yield from super()._clientKeyExchange(*others, _KeyExchange12(exchange, self._operations))
+
+    def _clientTLS13Handshake(self, *args: Any) -> Iterator[Any]:  # noqa: ANN401
+        try:  # tlslite drops the connection here without an alert
+            yield from super()._clientTLS13Handshake(*args)
+        except TLSDecryptionFailed as error:
+            yield from self._sendError(AlertDescription.decrypt_error, str(error))
+        except TLSIllegalParameterException as error:
+            yield from self._sendError(AlertDescription.illegal_parameter, str(error))
 
     # -- trust before the signature ------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def test_the_delivered_chain_verifies_link_by_link(rig: Rig) -> None:
         slot_key=rig.slot_key(SLOT),
         anchors=rig.anchors(),
     )
-    assert report.good, report.describe()
+    assert report.ok, str(report)
 
 
 @pytest.mark.req("HIL-CERT-003")

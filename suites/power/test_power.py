@@ -25,7 +25,7 @@ def test_the_board_boots_when_the_relay_switches_on(rig: Rig) -> None:
 
 @pytest.mark.req("HIL-PWR-002")
 def test_off_means_that_the_console_is_silent(rig: Rig, power: Power) -> None:
-    rig.booted_board()
+    rig.need_start()
     power.off()
     heard = rig.listen(SILENCE_MS * 1000)
     assert heard == b"", f"{len(heard)} bytes came from a board without power: it is fed by another line"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -253,3 +254,13 @@ def test_a_port_that_is_taken_is_one_message_not_the_end_of_the_process() -> Non
     from moto.core.models import botocore_stubber
 
     assert not botocore_stubber.enabled
+
+
+def test_validity_is_judged_by_the_calendar_of_the_cloud() -> None:
+    now = Calendar().time()
+    long_ago = OwnCa(calendar=Calendar(now - 40 * 365 * 86400), days=30)
+    pem = long_ago.issue("test-device", ec.generate_private_key(ec.SECP256R1()).public_key())
+    with LocalCloud() as cloud, pytest.raises(ClientError, match="expired at"):
+        cloud.iot.register_certificate_without_ca(certificatePem=pem)
+    with LocalCloud(calendar=Calendar(now - 40 * 365 * 86400)) as cloud:
+        cloud.iot.register_certificate_without_ca(certificatePem=pem)

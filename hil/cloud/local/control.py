@@ -171,7 +171,7 @@ class LocalCloud:
     Args:
         region: AWS region of the account.
         account_id: twelve digits.
-        calendar: date and time for validity and events.
+        calendar: date and time for validity and events; of an account that is shared, the last one's.
     """
 
     def __init__(
@@ -190,6 +190,7 @@ class LocalCloud:
         if not self._open:
             _moto.acquire(self.region)
             self._open = True
+            self.backend.calendar = self._calendar
         return self
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -68,11 +68,12 @@ class AwsBackend(IoTBackend):
 
     __module__ = "moto.iot.models"
 
-    calendar: ClassVar[Calendar] = Calendar()
     certificates: dict[str, FakeCertificate]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
+        self.calendar = Calendar()
+        """Date and time for validity; a local cloud puts its own here."""
         self.issuer = Issuer()
         self.exclusive: dict[str, str] = {}
         """ARN of a principal that may be attached to one thing only -> that thing's name."""
