@@ -17,7 +17,7 @@ from hil.element.certificates.anchors import microchip_anchors
 from hil.element.certificates.trustgo import read_trust_data
 from hil.element.device import Element, LockState
 from hil.emulator.factory import synthetic_anchor
-from hil.errors import DeviceTimeout, RigError, UsageError
+from hil.errors import DeviceError, DeviceTimeout, RigError, UsageError
 from hil.guard.filter import GuardedBus
 from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
@@ -166,6 +166,16 @@ class Rig:
             from hil.run import Blocked
 
             raise Blocked(f"blocked: the board did not start: {self.diagnose_silence()}")
+
+    def need_element(self) -> None:
+        """Have an element that answers; the wiring suite owns the failure if none does."""
+        self.need_start()
+        try:
+            self.element.info_revision()
+        except DeviceError as error:
+            from hil.run import Blocked
+
+            raise Blocked(f"blocked: the element does not answer ({error.message})") from error
 
     def listen(self, for_us: int) -> bytes:
         """What the board's console says during ``for_us`` microseconds."""

@@ -264,7 +264,7 @@ class Run:
                     self.journal.event(
                         "suite-blocked", rig=test.rig, suite=test.suite, by=suite.name, reason=reason
                     )
-                raise Blocked(f"blocked: suite {suite.name} failed ({reason})", _use_item_location=True)
+                raise Blocked(f"blocked: {suite.name} failed: {reason}", _use_item_location=True)
 
     def phase_ended(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take the verdict of a phase; on failure attach what the rig has seen."""
@@ -288,7 +288,7 @@ class Run:
         test.verdict = Verdict.RIG_ERROR if broken_rig else Verdict.FAIL
         test.reason = reason
         if not broken_rig:
-            self._failed.setdefault((test.rig, test.suite), f"{_title(test.item)}: {reason}")
+            self._failed.setdefault((test.rig, test.suite), _title(test.item))
             return
         known = any(error.message == reason for error in self._rig_errors)
         self._rig_errors.append(RigError(reason))

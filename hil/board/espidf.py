@@ -49,7 +49,7 @@ SECOND_STAGE_US = 100_000
 """Pause between a command and the raw bytes that it reads; what the published client uses."""
 
 _BANNER = r"Initiali[sz]ing Command line: >>"
-_VERSION = r"(v\d+\.\d+\.\d+)"
+_VERSION = r"(?:^|>>)\s*(v\d+\.\d+\.\d+)\s*$"
 _DEVICE_TYPE = re.compile(r"Device Type: (\S+)")
 _REVISION = re.compile(r"((?:[0-9a-f]{2} ){3}[0-9a-f]{2})\s*$")
 

@@ -15,7 +15,7 @@ from hil.errors import UsageError
 from hil.guard.permit import RpcCall
 
 if TYPE_CHECKING:
-    from hil.board.mongoose import MongooseBoard
+    from hil.board.calls import MongooseCalls
     from hil.guard.permit import Permit
 
 __all__ = ["atca_generate_key", "atca_lock_zone", "atca_set_config", "atca_set_key"]
@@ -25,7 +25,7 @@ class _PublicKey(msgspec.Struct, frozen=True):
     pubkey: bytes
 
 
-def atca_set_config(board: MongooseBoard, config: bytes, permit: Permit) -> None:
+def atca_set_config(board: MongooseCalls, config: bytes, permit: Permit) -> None:
     """Write the configuration zone (128 bytes; the firmware leaves 0 to 15 and the lock bytes)."""
     if len(config) != 128:
         raise UsageError(f"a configuration has 128 bytes, not {len(config)}")
@@ -33,20 +33,20 @@ def atca_set_config(board: MongooseBoard, config: bytes, permit: Permit) -> None
         board.rpc.call("ATCA.SetConfig", {"config": config})
 
 
-def atca_lock_zone(board: MongooseBoard, zone: Literal["config", "data"], permit: Permit) -> None:
+def atca_lock_zone(board: MongooseCalls, zone: Literal["config", "data"], permit: Permit) -> None:
     """Lock a zone without comparing a CRC."""
     with permit.armed([RpcCall("ATCA.LockZone")]):
         board.rpc.call("ATCA.LockZone", {"zone": 0 if zone == "config" else 1})
 
 
-def atca_generate_key(board: MongooseBoard, slot: int, permit: Permit) -> bytes:
+def atca_generate_key(board: MongooseCalls, slot: int, permit: Permit) -> bytes:
     """Let the element make a new private key in ``slot``; returns ``X ‖ Y``, 64 bytes."""
     with permit.armed([RpcCall("ATCA.GenKey", slot)]):
         return board.rpc.call_as(_PublicKey, "ATCA.GenKey", {"slot": slot}).pubkey
 
 
 def atca_set_key(
-    board: MongooseBoard,
+    board: MongooseCalls,
     slot: int,
     key: bytes,
     permit: Permit,

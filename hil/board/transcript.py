@@ -120,6 +120,8 @@ class Transcript:
 
     def _text(self, at: int, data: bytes) -> list[Line]:
         if not self._partial:
+            if not data.strip(b"\r\n"):
+                return []
             self._partial_at = at
         if b"\n" not in data:
             self._partial += data

@@ -73,6 +73,10 @@ class Commands(Transport):
     @property
     def part(self) -> Part:
         """Which part it is; asked once if it was not given."""
+        return self.identify()
+
+    def identify(self) -> Part:
+        """The same. Call it before an exchange in which no Info may come in between."""
         if self._part is None:
             self._part = part_of(self.info_revision())
         if self._part.startswith("atecc508"):
@@ -331,6 +335,7 @@ class Commands(Transport):
 
     def sha_hmac_start(self, slot: int) -> None:
         """Begin an HMAC-SHA256 with the first 32 bytes of a slot as key."""
+        self.identify()  # the end depends on the part, and on a 508A Info would break the HMAC off
         self.execute(Command(Opcode.SHA, 0x04, check_slot(slot)), 1)
 
     def sha_hmac_end(self, data: bytes = b"") -> bytes:

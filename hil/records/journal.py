@@ -168,13 +168,14 @@ class Journal:
         )
         return path
 
-    def end(self, exit_status: int) -> Verdict:
+    def end(self, exit_status: int, *, interrupted: bool = False) -> Verdict:
         """Write the ``run-end`` event, with the gravest verdict of all, and close.
 
         Args:
             exit_status: what the process will exit with.
+            interrupted: the run was stopped; its verdict is then *aborted*.
         """
-        verdict = worst(self._verdicts)
+        verdict = Verdict.ABORTED if interrupted else worst(self._verdicts)
         self.event(
             "run-end",
             verdict=str(verdict),

@@ -218,12 +218,12 @@ class Run:
 
     @property
     def aborted(self) -> bool:
-        """True when the journal has no end."""
-        return self.end is None
+        """True when the journal has no end, or says that the run was stopped."""
+        return self.end is None or self.end.get("verdict") == Verdict.ABORTED
 
     @property
     def verdict(self) -> Verdict:
-        """Aborted without an end event, otherwise the gravest of everything that was recorded."""
+        """The gravest of everything that was recorded; aborted if it did not come to its end."""
         if self.aborted:
             return Verdict.ABORTED
         errors = [Verdict.RIG_ERROR] * bool(self.rig_errors)

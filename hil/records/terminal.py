@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hil.records.model import Run, SuiteRecord
 
-__all__ = ["COLOURS", "verdict_table"]
+__all__ = ["COLOURS", "span", "verdict_table"]
 
 COLOURS: dict[Verdict, str] = {
     Verdict.SKIPPED: "dim",
@@ -145,12 +145,18 @@ def _summary(run: Run) -> str:
 
 
 def span(us: int) -> str:
-    """A duration for people: ``870 us``, ``67.9 ms``, ``12.3 s``, ``2 min 5 s``."""
+    """A duration for people: ``870 us``, ``67.9 ms``, ``12.3 s``, ``2 min 5 s``, ``3 h 20 min``."""
     if us < 1000:
         return f"{us} us"
     if us < 1_000_000:
-        return f"{us / 1000:.3g} ms"
-    seconds = us / 1e6
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+        return f"{_three_digits(us / 1000)} ms"
+    if us < 120_000_000:
+        return f"{_three_digits(us / 1e6)} s"
+    minutes, seconds = divmod(us // 1_000_000, 60)
+    if minutes < 120:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -17,6 +17,19 @@ from hil.errors import UsageError
 from hil.tls.alerts import ServerChainError, TlsError
 from hil.tls.operations import Operation, Operations, TlsObserver
 from hil.tls.software import SoftwareRsa
+from hil.tls.tlslite_hooks import (
+    AlertDescription,
+    BaseTLSException,
+    CipherSuite,
+    ClientKey,
+    HookedConnection,
+    RsaClientKey,
+    TLSAbruptCloseError,
+    TLSLocalAlert,
+    TLSRemoteAlert,
+    certificate_chain,
+    settings,
+)
 from hil.tls.trust import server_subject, verify_links, verify_server_chain
 
 if TYPE_CHECKING:
@@ -25,7 +38,6 @@ if TYPE_CHECKING:
     from hil.clock import Calendar
     from hil.tls.key import Offload
     from hil.tls.stream import ByteStream
-    from hil.tls.tlslite_hooks import HookedConnection
 
 __all__ = ["TlsConnection", "Version", "connect"]
 
@@ -68,10 +80,6 @@ def connect(
         UsageError: chain, key or versions make no sense.
         HilError: whatever the element's operations raised, unchanged.
     """
-    # First of all: its import of tlslite keeps the warnings of that package's imports quiet.
-    from hil.tls.tlslite_hooks import ClientKey, HookedConnection, RsaClientKey, certificate_chain, settings
-    from tlslite.errors import TLSLocalAlert  # isort: skip
-
     if not chain:
         raise UsageError("a client certificate is needed")
     if not versions or not set(versions) <= {"1.2", "1.3"}:
@@ -130,8 +138,6 @@ class TlsConnection:
     def __init__(
         self, connection: HookedConnection, transport: _Transport, operations: Operations, chain: list[bytes]
     ) -> None:
-        from tlslite.constants import CipherSuite
-
         self._connection = connection
         self._transport = transport
         self._operations = operations
@@ -202,8 +208,6 @@ class TlsConnection:
         return True
 
     def _step(self, reader: Iterator[Any]) -> Any:  # noqa: ANN401
-        from tlslite.errors import TLSAbruptCloseError
-
         try:
             return next(reader)
         except TlsError as error:
@@ -253,9 +257,6 @@ class _Transport:
 
 def _translated(steps: Iterator[Any], before_raising: Callable[[], None] = lambda: None) -> Iterator[Any]:
     """Go through ``steps``; errors of tlslite and of the socket become :class:`TlsError`."""
-    from tlslite.constants import AlertDescription
-    from tlslite.errors import BaseTLSException, TLSAbruptCloseError, TLSLocalAlert, TLSRemoteAlert
-
     try:
         yield from steps
     except TLSRemoteAlert as error:

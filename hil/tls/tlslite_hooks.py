@@ -44,8 +44,15 @@ with warnings.catch_warnings():  # its package imports asyncore, which Python 3.
     warnings.simplefilter("ignore", DeprecationWarning)
     import tlslite  # noqa: F401
 
-from tlslite.constants import AlertDescription, ContentType, ExtensionType, GroupName
-from tlslite.errors import TLSDecryptionFailed, TLSIllegalParameterException
+from tlslite.constants import AlertDescription, CipherSuite, ContentType, ExtensionType, GroupName
+from tlslite.errors import (
+    BaseTLSException,
+    TLSAbruptCloseError,
+    TLSDecryptionFailed,
+    TLSIllegalParameterException,
+    TLSLocalAlert,
+    TLSRemoteAlert,
+)
 from tlslite.extensions import KeyShareEntry
 from tlslite.handshakesettings import HandshakeSettings
 from tlslite.keyexchange import ECDHE_RSAKeyExchange
@@ -56,7 +63,19 @@ from tlslite.utils.python_rsakey import Python_RSAKey
 from tlslite.x509 import X509
 from tlslite.x509certchain import X509CertChain
 
-__all__ = ["ClientKey", "HookedConnection", "RsaClientKey", "certificate_chain", "settings"]
+__all__ = [
+    "AlertDescription",
+    "BaseTLSException",
+    "CipherSuite",
+    "ClientKey",
+    "HookedConnection",
+    "RsaClientKey",
+    "TLSAbruptCloseError",
+    "TLSLocalAlert",
+    "TLSRemoteAlert",
+    "certificate_chain",
+    "settings",
+]
 
 VERSIONS = {"1.2": (3, 3), "1.3": (3, 4)}
 

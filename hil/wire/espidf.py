@@ -147,8 +147,9 @@ class ReplyReader:
         text = _ANSI.sub("", self._text)
         start, echo, rest = text.partition(f"{self._line}\r\n")
         if not echo:
-            if _END.search(start.lstrip("\n>")):
-                raise FrameError(f"the console echoed {start.strip()[:80]!r} instead of {self._line!r}")
+            heard = start.lstrip("\n>")
+            if _END.search(heard):
+                raise FrameError(f"the console echoed {heard.splitlines()[0][:80]!r} instead of {self._line!r}")
             return None
         end = _END.search(rest)
         if end is None:

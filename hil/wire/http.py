@@ -72,9 +72,7 @@ def encode_request(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def encode_response(
-    status: int, body: bytes = b"", *, headers: Mapping[str, str] | None = None
-) -> bytes:
+def encode_response(status: int, body: bytes = b"", *, headers: Mapping[str, str] | None = None) -> bytes:
     """A response with its length."""
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -110,7 +108,7 @@ class HttpReader:
         done: list[HttpMessage] = []
         while (message := self._next(ended=False)) is not None:
             done.append(message)
-            if message.status == 101 if self._responses else False:
+            if self._responses and message.status == 101:
                 break  # what follows is another protocol
         return done
 

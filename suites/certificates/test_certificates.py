@@ -46,7 +46,8 @@ def test_the_delivered_chain_verifies_link_by_link(rig: Rig) -> None:
         slot_key=rig.slot_key(SLOT),
         anchors=rig.anchors(),
     )
-    assert report.ok, str(report)
+    broken = [f"{role}: {v.rule}: {v.reason}" for role, v in report.refusals]
+    assert report.ok, "the chain is refused: " + "; ".join(broken)
 
 
 @pytest.mark.req("HIL-CERT-003")

@@ -35,6 +35,7 @@ def test_off_means_that_the_console_is_silent(rig: Rig, power: Power) -> None:
 @pytest.mark.needs("i2c")
 def test_a_power_cycle_wipes_what_the_element_keeps_in_ram(rig: Rig, element: Element) -> None:
     """TempKey survives idle and dies with the power: only then was the power really gone."""
+    rig.need_element()
     with element.session():
         element.nonce_load(bytes(range(32)))
         assert element.info_state().valid, "TempKey is not valid right after Nonce"
@@ -48,8 +49,7 @@ def test_a_power_cycle_wipes_what_the_element_keeps_in_ram(rig: Rig, element: El
 
 @pytest.mark.req("HIL-PWR-004")
 def test_the_board_boots_every_time(rig: Rig) -> None:
-    causes = []
-    for _ in range(3):
+    rig.need_start()
+    for cycle in range(1, 4):
         rig.power_cycle()
-        causes.append(None if rig.boot is None else str(rig.boot.reset))
-    assert all(causes), f"the board did not boot each time: {causes}"
+        assert rig.boot is not None, f"cycle {cycle}: {rig.diagnose_silence()}"

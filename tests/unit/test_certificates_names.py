@@ -40,8 +40,8 @@ def test_special_characters_are_quoted_or_escaped(value: str, printed: str) -> N
 
 
 def test_an_unknown_attribute_prints_as_its_number_and_a_non_string_as_hex() -> None:
-    raw = name(("1.2.3.4", utf8("x")), ("2.5.4.3", asn1.octet_string(b"\x01")))
-    assert str(parse_name(raw)) == "1.2.3.4 = x, CN = #040101"
+    raw = name(("1.2.3.4", utf8("x")), ("2.5.4.3", asn1.bit_string(b"\x01")))
+    assert str(parse_name(raw)) == "1.2.3.4 = x, CN = #03020001"
 
 
 def test_attributes_of_one_relative_name_are_joined_with_a_plus() -> None:
@@ -62,3 +62,8 @@ def test_the_last_of_several_attributes_counts() -> None:
 def test_text_that_breaks_its_encoding_is_refused() -> None:
     with pytest.raises(CertificateError, match="not utf-8"):
         parse_name(name(("2.5.4.3", asn1.tlv(asn1.UTF8_STRING, b"\xff"))))
+
+
+def test_a_value_that_is_no_text_is_refused_as_openssl_refuses_it() -> None:
+    with pytest.raises(CertificateError, match="no text"):
+        parse_name(name(("2.5.4.3", asn1.octet_string(b"x"))))

@@ -37,9 +37,9 @@ def wire() -> Iterator[Wire]:
     awsguard.uninstall()
     awsguard.install()
     entry = ("before-send", Wire())
-    botocore.handlers.BUILTIN_HANDLERS.append(entry)  # type: ignore[arg-type]
+    botocore.handlers.BUILTIN_HANDLERS.append(entry)
     yield entry[1]
-    botocore.handlers.BUILTIN_HANDLERS.remove(entry)  # type: ignore[arg-type]
+    botocore.handlers.BUILTIN_HANDLERS.remove(entry)
     awsguard.uninstall()
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hil.clock import Calendar
 from hil.cloud.awsguard import RealAwsRefused
-from hil.cloud.local.control import LocalCloud
+from hil.cloud.local.control import LocalCloud, RegistrationEvent
 from hil.cloud.local.server import LocalCloudServer
 from hil.cloud.ownca import OwnCa
 from hil.cloud.pem import load_certificate, to_der
@@ -150,8 +150,10 @@ def test_policies_of_a_thing_group_count(cloud: LocalCloud) -> None:
 # -- just-in-time registration ------------------------------------------------------------------
 
 
-def registered_ca(cloud: LocalCloud, *, automatic: bool = True, active: bool = True) -> tuple[OwnCa, str]:
-    ca = OwnCa()
+def registered_ca(
+    cloud: LocalCloud, *, automatic: bool = True, active: bool = True, calendar: Calendar | None = None
+) -> tuple[OwnCa, str]:
+    ca = OwnCa(calendar=calendar)
     code = cloud.iot.get_registration_code()["registrationCode"]
     answer = cloud.iot.register_ca_certificate(
         caCertificate=ca.pem,
@@ -169,8 +171,9 @@ def device_of(ca: OwnCa) -> bytes:
 
 
 def test_the_first_connect_of_a_device_of_a_registered_ca_registers_it() -> None:
-    with LocalCloud(calendar=Calendar(1_700_000_000.5)) as cloud:
-        ca, ca_id = registered_ca(cloud)
+    calendar = Calendar(1_700_000_000.5)
+    with LocalCloud(calendar=calendar) as cloud:
+        ca, ca_id = registered_ca(cloud, calendar=calendar)
         der = device_of(ca)
         record = cloud.first_connect(der)
         assert record is not None
@@ -190,11 +193,11 @@ def test_the_first_connect_of_a_device_of_a_registered_ca_registers_it() -> None
 
 def test_a_listener_can_activate_as_a_rule_of_the_account_would(cloud: LocalCloud) -> None:
     ca, _ = registered_ca(cloud)
-    cloud.on_registration(
-        lambda event: (
-            cloud.iot.update_certificate(certificateId=event.certificate_id, newStatus="ACTIVE") and None
-        )
-    )
+
+    def activate(event: RegistrationEvent) -> None:
+        cloud.iot.update_certificate(certificateId=event.certificate_id, newStatus="ACTIVE")
+
+    cloud.on_registration(activate)
     record = cloud.first_connect(device_of(ca))
     assert record is not None
     assert record.status == "ACTIVE"

@@ -57,9 +57,9 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PretendedAw
     monkeypatch.setenv("MOTO_ACCOUNT_ID", ACCOUNT)
     awsguard.install()
     entry = ("before-send", PretendedAws())
-    botocore.handlers.BUILTIN_HANDLERS.append(entry)  # type: ignore[arg-type]
+    botocore.handlers.BUILTIN_HANDLERS.append(entry)
     yield entry[1]
-    botocore.handlers.BUILTIN_HANDLERS.remove(entry)  # type: ignore[arg-type]
+    botocore.handlers.BUILTIN_HANDLERS.remove(entry)
 
 
 def test_moto_mode_is_a_local_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hil.element.timing import Pace, execution_us
 from hil.errors import DeviceTimeout, ElementError, FrameError, I2CNack, UsageError, WakeError
 from hil.wire.atecc import Command, Opcode, encode_response, status_response
 
-from .element_script import ADDRESS, AnsweringBus, Script, in_order
+from .element_script import ADDRESS, AnsweringBus, Script
 
 INFO = Command(Opcode.INFO)
 RANDOM = Command(Opcode.RANDOM)

@@ -100,7 +100,8 @@ packets: st.SearchStrategy[Packet] = st.one_of(
 def test_a_stream_cut_anywhere_gives_the_same_packets(sent: list[Packet], data: st.DataObject) -> None:
     raw = b"".join(map(encode, sent))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
-    decoder, received = Decoder(), []
+    decoder = Decoder()
+    received: list[Packet] = []
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
         received += decoder.feed(raw[start:end])
     assert received == sent

@@ -45,6 +45,8 @@ _HASHES: dict[str, type[HashAlgorithm]] = {
     "1.2.840.113549.1.1.12": SHA384,
     "1.2.840.113549.1.1.13": SHA512,
 }
+_GENERAL_NAMES = frozenset((0xA0, 0x81, 0x82, 0xA3, 0xA4, 0xA5, 0x86, 0x87, 0x88))
+_DIRECTORY_NAME = 0xA4
 _TIME = {asn1.UTC_TIME: (re.compile(r"\d{12}Z"), 2), asn1.GENERALIZED_TIME: (re.compile(r"\d{14}Z"), 4)}
 _PEM = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL)
 
@@ -265,6 +267,35 @@ class Certificate:
             return None
         fields = asn1.parse(extension.value).expect(asn1.SEQUENCE, "authority key identifier").children()
         return next((f.content for f in fields if f.tag == 0x82), None)
+
+    def check_alternative_names(self) -> None:
+        """Check the form of the subject alternative name, if there is one.
+
+        Character sets are not policed: genuine device certificates have an underscore in a
+        PrintableString.
+
+        Raises:
+            CertificateError: not a list of general names (RFC 5280 section 4.2.1.6).
+        """
+        extension = self.extension(SUBJECT_ALT_NAME)
+        if extension is None:
+            return
+        for name in asn1.parse(extension.value).expect(asn1.SEQUENCE, "alternative names").children():
+            if name.tag not in _GENERAL_NAMES:
+                raise CertificateError(f"an alternative name has the unknown form 0x{name.tag:02x}")
+            if name.tag == _DIRECTORY_NAME:
+                parse_name(name.content)
+
+    def check_extended_key_usage(self) -> None:
+        """Check the form of the extended key usage, if there is one.
+
+        Raises:
+            CertificateError: not a list of object identifiers.
+        """
+        extension = self.extension(EXTENDED_KEY_USAGE)
+        if extension is not None:
+            for purpose in asn1.parse(extension.value).expect(asn1.SEQUENCE, "extended key usage").children():
+                purpose.oid()
 
     def verify_signed_by(self, issuer: Certificate) -> None:
         """Check the signature under the issuer's key.

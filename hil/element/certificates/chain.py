@@ -316,6 +316,8 @@ def _extensions(certificate: Certificate) -> _Outcome:
         return False, "name constraints are not evaluated here"
     for oid in _UNDERSTOOD:
         certificate.extension(oid)
+    certificate.check_alternative_names()
+    certificate.check_extended_key_usage()
     return True, f"{len(certificate.extensions)}, none critical and unknown"
 
 

@@ -50,7 +50,6 @@ _CODECS = {
     0x13: "latin-1",
     0x14: "latin-1",
     0x16: "latin-1",
-    0x1A: "latin-1",
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }
@@ -122,6 +121,8 @@ def _rdn(node: asn1.Node) -> tuple[Attribute, ...]:
 def _text(node: asn1.Node) -> str | None:
     codec = _CODECS.get(node.tag)
     if codec is None:
+        if node.tag not in (asn1.BIT_STRING, asn1.SEQUENCE):
+            raise CertificateError(f"a name holds a value of tag 0x{node.tag:02x}, which is no text")
         return None
     try:
         return node.content.decode(codec)
