@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hil.board.bootlog import BootWatch
+from hil.board.bootlog import BootWatch, ResetKind
 from hil.board.calls import MongooseCalls
 from hil.board.console import Console
 from hil.board.rpc import RpcClient
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MongooseBoard"]
 
 REBOOT_US = 15_000_000
+CAUSE_US = 2_000_000
+"""How long after a banner the firmware may take to name the reset cause."""
 
 
 class MongooseBoard(MongooseCalls):
@@ -111,7 +113,14 @@ class MongooseBoard(MongooseCalls):
             return
         self._unexpected.append(boot)
         self._channel.out_of_step()
-        self._channel.interruption = UnexpectedReboot(
+        self._channel.interruption = lambda: self._restarted(boot)
+
+    def _restarted(self, boot: Boot) -> UnexpectedReboot:
+        """The error of a restart; waits a little for the line that names the cause."""
+        deadline = self.console.clock.now + CAUSE_US
+        while boot.reset.kind is ResetKind.UNKNOWN and not boot.done and self.console.pump(deadline):
+            pass
+        return UnexpectedReboot(
             f"the board on {self.console.name} restarted: {boot.reset}",
             hint="the console log before the restart tells more",
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hil.errors import DeviceTimeout, FrameError, HilError, RpcError, UsageError
 from hil.wire.mgrpc import Response, decode_response, decode_value, encode_request
-from hil.wire.rpcauth import UNAUTHENTICATED, answer, parse_challenge
+from hil.wire.digest import UNAUTHENTICATED, rpc_auth, rpc_challenge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -179,9 +179,9 @@ class RpcClient:
         error = response.error
         if error is None or error.code != UNAUTHENTICATED or self._credentials is None:
             return response
-        challenge = parse_challenge(error.message)
+        challenge = rpc_challenge(error.message)
         user, password = self._credentials.user, self._credentials.password
-        auth = answer(challenge, user, password, secrets.token_hex(8))
+        auth = rpc_auth(challenge, user, password, secrets.token_hex(8))
         return self._exchange(method, params, auth, deadline, timeout_us)
 
     def _exchange(

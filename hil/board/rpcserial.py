@@ -15,6 +15,8 @@ from hil.wire.mgrpc import HANDSHAKE, QUOTES, Frame, Handshake, encode_frame
 from hil.wire.redact import redact_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.board.console import Console
     from hil.clock import Clock
     from hil.errors import HilError
@@ -58,8 +60,8 @@ class SerialChannel:
         pacing: how long requests are split.
 
     Attributes:
-        interruption: set by whoever sees that no reply can come any more (a reboot); raised
-            once, by the call in flight.
+        interruption: set by whoever sees that no reply can come any more (a reboot); the call
+            in flight raises what it returns, once.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class SerialChannel:
         pacing: Pacing = DEFAULT_PACING,
     ) -> None:
         self.console = console
-        self.interruption: HilError | None = None
+        self.interruption: Callable[[], HilError] | None = None
         self._receiver = receiver
         self._delimiter = delimiter
         self._pacing = pacing
@@ -161,7 +163,7 @@ class SerialChannel:
         """Raise what makes further waiting useless."""
         interruption, self.interruption = self.interruption, None
         if interruption is not None:
-            raise interruption
+            raise interruption()
         if self._corrupted is not None:
             raise FrameError(
                 f"a reply arrived damaged on {self.name}: {self._corrupted}",

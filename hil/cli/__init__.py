@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "cert": ("hil.cli.cert", "Show and verify certificates and chains."),
+    "emulate": ("hil.cli.emulate", "Serve an emulated rig to outside programs, in real time."),
+    "faults": ("hil.cli.faults", "List the faults that emulated rigs can be given."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
 }

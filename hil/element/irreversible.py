@@ -1,9 +1,9 @@
 """What cannot be undone. Every function takes a :class:`~hil.guard.permit.Permit`.
 
 Each one checks its arguments and the state of the element before anything is sent, arms exactly
-the packets it sends, and finds out afterwards what happened: by reading back, by comparing public
-keys. A packet of this module is never sent twice on a guess. If the answer was lost and the element
-can tell that the change took place, the function succeeds; otherwise the error says so.
+the packets it sends, and finds out what happened if an answer is lost: by reading back, by comparing
+public keys (:mod:`hil.element.change`). Counters, derived keys and the like are in
+:mod:`hil.element.irreversible_state`.
 
 Sources: ATECC508A data sheet DS20005927A (DS508) sections 2.4, 4.2, 9.7, 9.10, 9.14 and 9.21.
 """
@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hil.element import digests
+from hil.element.change import change, covers, retried, send_once
 from hil.element.configwords import diff
 from hil.element.configzone import ConfigZone
 from hil.element.keyfiles import check_scalar, public_half
@@ -30,21 +31,14 @@ from hil.element.zones import (
     data_crc,
     otp_address,
 )
-from hil.errors import (
-    DeviceError,
-    DeviceTimeout,
-    ElementError,
-    FrameError,
-    GuardRefusal,
-    I2CError,
-    UsageError,
-)
+from hil.errors import DeviceError, ElementError, UsageError
 from hil.guard.operations import Operation
 from hil.wire.atecc import Command, Opcode, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from hil.element.change import Happened
     from hil.element.device import Element
     from hil.guard.permit import Permit
 
@@ -82,7 +76,7 @@ def write_config(element: Element, config: bytes | ConfigZone, permit: Permit) -
         UsageError: the zone is locked, or ``config`` would move the element to another address.
         DeviceError: after the write the zone holds something else.
     """
-    _covers(element, permit, Operation.WRITE_CONFIG, None)
+    covers(element, permit, Operation.WRITE_CONFIG, None)
     present = element.config
     if present.config_locked:
         raise UsageError("the configuration zone is locked", hint="no command can unlock it")
@@ -101,10 +95,7 @@ def write_config(element: Element, config: bytes | ConfigZone, permit: Permit) -
         for at, size in sorted([(at, 4) for at in _WORDS] + [(at, BLOCK) for at in _BLOCKS])
         if old[at : at + size] != new[at : at + size]
     ]
-    if commands:
-        with permit.armed(commands), element.exchange():
-            for command in commands:
-                _send(element, command, partial(_config_holds, element, command))
+    change(element, permit, commands, lambda command: _config_holds(element, command))
     result = element.config
     wrong = diff(wanted, result)
     if wrong:
@@ -135,7 +126,7 @@ def lock_config(element: Element, config: bytes | ConfigZone, permit: Permit) ->
         ElementError: the element refused; nothing is locked.
         DeviceError: it is not locked afterwards.
     """
-    _covers(element, permit, Operation.LOCK_CONFIG, None)
+    covers(element, permit, Operation.LOCK_CONFIG, None)
     present = element.config
     if present.config_locked:
         raise UsageError("the configuration zone is locked already")
@@ -147,8 +138,7 @@ def lock_config(element: Element, config: bytes | ConfigZone, permit: Permit) ->
             hint="write the configuration first; nothing was locked",
         )
     command = Command(Opcode.LOCK, 0x00, wanted.crc)
-    with permit.armed([command]):
-        _send(element, command, lambda: element.lock_state().config)
+    change(element, permit, [command], lambda _: element.lock_state().config)
     if not element.lock_state().config:
         raise DeviceError("the element accepted Lock but its configuration zone is not locked")
 
@@ -166,15 +156,14 @@ def lock_data(element: Element, slots: Mapping[int, bytes], otp: bytes, permit: 
         UsageError: it is locked already, or the content is not known completely.
         ElementError: the element refused, e.g. 0F because the checksum differs; nothing is locked.
     """
-    _covers(element, permit, Operation.LOCK_DATA, None)
+    covers(element, permit, Operation.LOCK_DATA, None)
     present = element.config
     if not present.config_locked:
         raise UsageError("the configuration zone must be locked before the data zone")
     if present.data_locked:
         raise UsageError("the data zone is locked already")
     command = Command(Opcode.LOCK, 0x01, data_crc(slots, otp, present.private_slots))
-    with permit.armed([command]):
-        _send(element, command, lambda: element.lock_state().data)
+    change(element, permit, [command], lambda _: element.lock_state().data)
     if not element.lock_state().data:
         raise DeviceError("the element accepted Lock but its data zone is not locked")
 
@@ -185,15 +174,14 @@ def lock_slot(element: Element, slot: int, permit: Permit) -> None:
     Raises:
         UsageError: it is locked already, or not lockable.
     """
-    _covers(element, permit, Operation.LOCK_SLOT, check_slot(slot))
+    covers(element, permit, Operation.LOCK_SLOT, check_slot(slot))
     present = element.config
     if not present.slots[slot].key.lockable:
         raise UsageError(f"slot {slot} is not lockable: KeyConfig bit 5 is 0")
     if not present.slot_unlocked(slot):
         raise UsageError(f"slot {slot} is locked already")
     command = Command(Opcode.LOCK, 0x02 | slot << 2)
-    with permit.armed([command]):
-        _send(element, command, lambda: slot in element.lock_state().slots)
+    change(element, permit, [command], lambda _: slot in element.lock_state().slots)
     if slot not in element.lock_state().slots:
         raise DeviceError(f"the element accepted Lock but slot {slot} is not locked")
 
@@ -205,18 +193,20 @@ def generate_key(element: Element, slot: int, permit: Permit) -> bytes:
         UsageError: the slot holds no private key by its configuration.
         ElementError: the element refused.
     """
-    _covers(element, permit, Operation.GENERATE_KEY, check_slot(slot))
+    covers(element, permit, Operation.GENERATE_KEY, check_slot(slot))
     _private(element, slot)
     before = _public_key_or_none(element, slot)
     command = Command(Opcode.GENKEY, 0x04, slot)
 
-    def changed() -> bool | None:
+    def changed(_: Command) -> bool | None:
         after = _public_key_or_none(element, slot)
         return None if after is None else after != before
 
-    with permit.armed([command]):
-        answer = _send(element, command, changed, 64)
-    return answer or element.public_key(slot)
+    def run() -> bytes:
+        with permit.armed([command]):
+            return send_once(element, command, changed, 64)
+
+    return retried(element, run) or element.public_key(slot)
 
 
 def write_private_key(
@@ -236,7 +226,7 @@ def write_private_key(
         UsageError: sizes, range, or the slot's configuration do not allow it; nothing was sent.
         DeviceError: the public key of the slot is not that of the scalar afterwards.
     """
-    _covers(element, permit, Operation.WRITE_PRIVATE_KEY, check_slot(slot))
+    covers(element, permit, Operation.WRITE_PRIVATE_KEY, check_slot(slot))
     check_scalar(scalar)
     expected = public_half(scalar)
     if write_key is not None:
@@ -248,21 +238,17 @@ def write_private_key(
             hint=f"give the key that slot {rules.slots[slot].config.write_key} holds",
         )
 
-    def stored() -> bool | None:
+    def stored(_: Command) -> bool | None:
         found = _public_key_or_none(element, slot)
         return None if found is None else found == expected
 
-    with element.exchange():
-        if write_key is None:
-            command = Command(Opcode.PRIVWRITE, 0x00, slot, bytes(4) + scalar + bytes(32))
-        else:
-            serial = element.serial_number()
-            tempkey = element.key_tempkey(rules.slots[slot].config.write_key, write_key)
-            data = digests.encrypted_private_key(tempkey, _ENCRYPTED, slot, serial, scalar)
-            command = Command(Opcode.PRIVWRITE, _ENCRYPTED, slot, data)
-            element.idle()  # arming syncs a file, which may outlast the watchdog
-        with permit.armed([command]):
-            _send(element, command, stored)
+    def run() -> None:
+        with element.exchange():
+            command = _priv_write(element, slot, scalar, rules.slots[slot].config.write_key, write_key)
+            with permit.armed([command]):
+                send_once(element, command, stored)
+
+    retried(element, run)
     if rules.slots[slot].key.pub_info or not element.lock_state().data:
         found = element.public_key(slot)
         if found != expected:
@@ -272,6 +258,19 @@ def write_private_key(
                 hint="the scalar was changed on its way to the element",
             )
     return expected
+
+
+def _priv_write(
+    element: Element, slot: int, scalar: bytes, key_slot: int, write_key: bytes | None
+) -> Command:
+    """The PrivWrite command; for an encrypted one TempKey is prepared and the element idles."""
+    if write_key is None:
+        return Command(Opcode.PRIVWRITE, 0x00, slot, bytes(4) + scalar + bytes(32))
+    serial = element.serial_number()
+    tempkey = element.key_tempkey(key_slot, write_key)
+    element.idle()  # arming syncs a file, which may outlast the watchdog
+    data = digests.encrypted_private_key(tempkey, _ENCRYPTED, slot, serial, scalar)
+    return Command(Opcode.PRIVWRITE, _ENCRYPTED, slot, data)
 
 
 def write_slot(
@@ -296,7 +295,7 @@ def write_slot(
     Raises:
         UsageError: it does not fit; nothing was sent.
     """
-    _covers(element, permit, Operation.WRITE_SLOT, check_slot(slot))
+    covers(element, permit, Operation.WRITE_SLOT, check_slot(slot))
     end = block * BLOCK + len(data)
     if not data or not 0 <= block < blocks_of(slot) or end > blocks_of(slot) * BLOCK:
         raise UsageError(f"{len(data)} bytes from block {block} on do not fit into slot {slot}")
@@ -314,7 +313,9 @@ def write_slot(
     blocks = [padded[at : at + BLOCK] for at in range(0, len(padded), BLOCK)]
     addresses = [data_address(slot, block + n) for n in range(len(blocks))]
     if write_key is None:
-        _write_clear(element, permit, Zone.DATA, addresses, blocks)
+        readable = config.data_locked and not config.slots[slot].config.is_secret
+        proof = partial(_slot_holds, element) if readable else None
+        _write_clear(element, permit, Zone.DATA, addresses, blocks, proof)
         return
     check_length(write_key, 32, "the write key")
     key_slot = config.slots[slot].config.write_key
@@ -324,7 +325,7 @@ def write_slot(
 
 def write_otp(element: Element, otp: bytes, permit: Permit) -> None:
     """Write the 64 bytes of the OTP zone; the data zone must still be unlocked."""
-    _covers(element, permit, Operation.WRITE_OTP, None)
+    covers(element, permit, Operation.WRITE_OTP, None)
     check_length(otp, OTP_SIZE, "the OTP zone")
     if element.lock_state().data:
         raise UsageError("the data zone is locked, and with it the OTP zone")
@@ -332,65 +333,42 @@ def write_otp(element: Element, otp: bytes, permit: Permit) -> None:
     _write_clear(element, permit, Zone.OTP, [otp_address(0), otp_address(BLOCK)], blocks)
 
 
+def _slot_holds(element: Element, command: Command) -> bool:
+    """Whether a clear Write has taken effect; what hangs over the end of the slot reads as zeros."""
+    slot, block = command.p2 >> 3 & 0x0F, command.p2 >> 8
+    size = min(BLOCK, SLOT_SIZES[slot] - block * BLOCK)
+    return element.read_slot_block(slot, block)[:size] == command.data[:size]
+
+
 def _write_clear(
-    element: Element, permit: Permit, zone: Zone, addresses: list[int], blocks: list[bytes]
+    element: Element,
+    permit: Permit,
+    zone: Zone,
+    addresses: list[int],
+    blocks: list[bytes],
+    happened: Happened | None = None,
 ) -> None:
-    commands = [
-        Command(Opcode.WRITE, _WRITE_32 | zone, address, block)
-        for address, block in zip(addresses, blocks, strict=True)
-    ]
-    with permit.armed(commands), element.exchange():
-        for command in commands:
-            _send(element, command, None)
+    pairs = zip(addresses, blocks, strict=True)
+    commands = [Command(Opcode.WRITE, _WRITE_32 | zone, address, block) for address, block in pairs]
+    change(element, permit, commands, happened)
 
 
 def _write_encrypted(
     element: Element, permit: Permit, address: int, plain: bytes, key_slot: int, key: bytes
 ) -> None:
     mode = _WRITE_32 | _ENCRYPTED | Zone.DATA
-    with element.exchange():
-        serial = element.serial_number()
-        tempkey = element.key_tempkey(key_slot, key)
-        data = digests.encrypted_write(tempkey, mode, address, serial, plain)
-        element.idle()  # arming syncs a file, which may outlast the watchdog
-        command = Command(Opcode.WRITE, mode, address, data)
-        with permit.armed([command]):
-            _send(element, command, None)
 
+    def run() -> None:
+        with element.exchange():
+            serial = element.serial_number()
+            tempkey = element.key_tempkey(key_slot, key)
+            data = digests.encrypted_write(tempkey, mode, address, serial, plain)
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            command = Command(Opcode.WRITE, mode, address, data)
+            with permit.armed([command]):
+                send_once(element, command, None)
 
-def _send(
-    element: Element, command: Command, happened: Callable[[], bool | None] | None, size: int = 1
-) -> bytes:
-    """Send once; if the answer is lost, ask ``happened``, which says None if that cannot be seen.
-
-    Returns the answer, or b"" if the change is proven without one.
-    """
-    try:
-        return element.execute(command, size)
-    except ElementError as error:
-        if error.status not in (Status.AFTER_WAKE, Status.ECC_FAULT):
-            raise  # the element says that it did nothing
-        lost: DeviceError = error
-    except (I2CError, FrameError, DeviceTimeout) as error:
-        lost = error
-    known = happened() if happened else None
-    if known:
-        return b""
-    fate = "whether it took effect cannot be seen" if known is None else "it did not take effect"
-    raise DeviceError(
-        f"the answer to {command.label} was lost ({lost}); {fate}",
-        hint="inspect the element before it is sent again",
-    ) from lost
-
-
-def _covers(element: Element, permit: Permit, operation: Operation, slot: int | None) -> None:
-    """The permit is for this operation on this element; asked of the element itself."""
-    if permit.operation is not operation or permit.slot != slot:
-        wanted = operation.value if slot is None else f"{operation.value} slot {slot}"
-        raise GuardRefusal(f"{permit!r} does not allow {wanted}; nothing was sent")
-    serial = element.serial_number().hex()
-    if permit.serial.lower() != serial:
-        raise GuardRefusal(f"{permit!r} is for another element than {serial}; nothing was sent")
+    retried(element, run)
 
 
 def _model(config: bytes | ConfigZone) -> ConfigZone:

@@ -61,10 +61,10 @@ class EmulatedRig:
     """
 
     def __init__(
-        self, file: RigFile, emulation: Emulation, faults: Sequence[str], calendar: Calendar
+        self, file: RigFile, emulation: Emulation, faults: Sequence[str], calendar: Calendar, *, paced: bool
     ) -> None:
         self.file = file
-        self.world = World()
+        self.world = World(paced=paced)
         self.calendar = calendar
         self.endpoint_refuses = False
         self.foreign_signer = False
@@ -118,6 +118,10 @@ class EmulatedRig:
         if self.element.powered:
             raise ConfigError("a part is exchanged with the power off only")
         self.element.chip = self._chip(memory)
+
+    def power_on(self) -> None:
+        """Switch the relay by hand, where no host does."""
+        self.relay.contacts[self.file.power.channel - 1].drive(True)
 
     def _switch(self, on: bool) -> None:
         if on:
@@ -223,8 +227,16 @@ BOARDS: Mapping[str, Callable[[EmulatedRig, Emulation], EmulatedBoard]] = {
 """Firmware model by the board kind of the rig file."""
 
 
-def build(file: RigFile, *, faults: Sequence[str], calendar: Calendar) -> EmulatedRig:
+def build(
+    file: RigFile, *, faults: Sequence[str], calendar: Calendar, paced: bool = False
+) -> EmulatedRig:
     """Build the world of an emulated rig; everything is off until its relay switches on.
+
+    Args:
+        file: its rig file.
+        faults: what is broken.
+        calendar: date and time, as the board learns it.
+        paced: keep to the computer's clock, for outside programs.
 
     Raises:
         ConfigError: the rig file names a chip, cost model or board that cannot be emulated.
@@ -233,4 +245,4 @@ def build(file: RigFile, *, faults: Sequence[str], calendar: Calendar) -> Emulat
         raise ConfigError(f"{file.rig} has no `emulation:` section")
     if file.board.kind not in BOARDS:
         raise ConfigError(f"{file.rig}: a board of kind {file.board.kind} cannot be emulated")
-    return EmulatedRig(file, file.emulation, faults, calendar)
+    return EmulatedRig(file, file.emulation, faults, calendar, paced=paced)

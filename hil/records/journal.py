@@ -151,8 +151,7 @@ class Journal:
             test: the test that it belongs to, or None for the run.
             fields: further fields of the event, e.g. ``rig``.
         """
-        raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-        content = self.redactor.data(raw)
+        content = self.redactor.data(_to_bytes(data) if isinstance(data, str) else data)
         folder = made(self.folder / ATTACHMENTS)
         path = folder / self._file_name(name)
         path.write_bytes(content)
@@ -224,6 +223,14 @@ class Journal:
             candidate = f"{base}-{number}.{suffix}" if dot else f"{stem}-{number}"
         self._attached.add(candidate)
         return candidate
+
+
+def _to_bytes(text: str) -> bytes:
+    """UTF-8; bytes that a decoder escaped come back as they were, other surrogates as escapes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -59,17 +59,24 @@ def junit_tree(run: Run) -> ElementTree[Element]:
         root.append(_suite(run, suite))
     orphans = [failure for failure in run.rig_errors if failure.test is None]
     if orphans or run.aborted:
-        extra = SubElement(root, "testsuite", name="rig", tests="0", time="0.000")
         problems = [(f.rig or "rig", f.message, f.error) for f in orphans]
         if run.aborted:
-            problems.append(("run", "the run ended before its journal did", "aborted"))
-        for name, message, kind in problems:
-            case = SubElement(extra, "testcase", name=_text(name), classname="rig", time="0.000")
-            SubElement(case, "error", message=_text(message), type=_text(kind or "rig error"))
-        for element in (extra, root):
-            element.set("tests", str(int(element.get("tests", "0")) + len(problems)))
-            element.set("errors", str(int(element.get("errors", "0")) + len(problems)))
+            problems.append(("run", "the run ended before it was finished", "aborted"))
+        root.append(_problems(problems))
+        for count in ("tests", "errors"):
+            root.set(count, str(int(root.get(count, "0")) + len(problems)))
     return ElementTree(root)
+
+
+def _problems(problems: list[tuple[str, str, str]]) -> Element:
+    """A suite of its own for what belongs to no test: name, message and kind of each."""
+    element = Element("testsuite", name="rig", time="0.000", failures="0", skipped="0")
+    for count in ("tests", "errors"):
+        element.set(count, str(len(problems)))
+    for name, message, kind in problems:
+        case = SubElement(element, "testcase", name=_text(name), classname="rig", time="0.000")
+        SubElement(case, "error", message=_text(message), type=_text(kind or "rig error"))
+    return element
 
 
 def _suite(run: Run, suite: SuiteRecord) -> Element:

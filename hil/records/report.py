@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from hil.measure.verdict import MEANINGS, Verdict
@@ -55,15 +56,9 @@ def write_report(run: Run, path: Path) -> None:
 
 def render_report(run: Run) -> str:
     """The report of a run as HTML."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
-    )
-    environment.filters.update(span=span, utc=utc, vclass=verdict_class, ident=_identity, pyid=id)
-    folder = files("hil.records")
-    template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
-    return template.render(
+    return _template().render(
         run=run,
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        css=Markup((files("hil.records") / "report.css").read_text(encoding="utf-8")),
         sentence=_sentence(run),
         share=Markup(share_picture(_shares(run))),
         shares=_shares(run),
@@ -79,6 +74,15 @@ def render_report(run: Run) -> str:
         slowest=[pair for pair in run.slowest(8) if pair[1].duration_us > 0],
         facts=_facts(run),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
+    )
+    environment.filters.update(span=span, utc=utc, vclass=verdict_class, ident=_identity, pyid=id)
+    return environment.from_string((files("hil.records") / "report.html").read_text(encoding="utf-8"))
 
 
 def _printable(value: object) -> object:

@@ -78,7 +78,7 @@ class Secret:
     name: str
     folder: Path = Path()
 
-    def reveal(self) -> str:
+    def value(self) -> str:
         """The value, without a trailing newline.
 
         Raises:

@@ -149,7 +149,9 @@ class ReplyReader:
         if not echo:
             heard = start.lstrip("\n>")
             if _END.search(heard):
-                raise FrameError(f"the console echoed {heard.splitlines()[0][:80]!r} instead of {self._line!r}")
+                raise FrameError(
+                    f"the console echoed {heard.splitlines()[0][:80]!r} instead of {self._line!r}"
+                )
             return None
         end = _END.search(rest)
         if end is None:

@@ -6,9 +6,7 @@ from hil.errors import CertificateError
 
 
 def name(*pairs: tuple[str, bytes]) -> bytes:
-    return asn1.sequence(
-        *(asn1.tlv(asn1.SET, asn1.sequence(asn1.oid(kind), value)) for kind, value in pairs)
-    )
+    return asn1.sequence(*(asn1.tlv(asn1.SET, asn1.sequence(asn1.oid(kind), value)) for kind, value in pairs))
 
 
 def utf8(text: str) -> bytes:
@@ -16,7 +14,9 @@ def utf8(text: str) -> bytes:
 
 
 def test_an_issuer_prints_as_the_openssl_program_prints_it() -> None:
-    raw = name(("2.5.4.10", utf8("Microchip Technology Inc")), ("2.5.4.3", utf8("Crypto Authentication Signer 2A00")))
+    raw = name(
+        ("2.5.4.10", utf8("Microchip Technology Inc")), ("2.5.4.3", utf8("Crypto Authentication Signer 2A00"))
+    )
     assert str(parse_name(raw)) == "O = Microchip Technology Inc, CN = Crypto Authentication Signer 2A00"
 
 
@@ -27,6 +27,7 @@ def test_an_issuer_prints_as_the_openssl_program_prints_it() -> None:
         ("a,b", '"a,b"'),
         ("#a", '"#a"'),
         ("a#", "a#"),
+        ("#", "#"),
         (" a", '" a"'),
         ('say "x"', 'say \\"x\\"'),
         ("back\\slash", "back\\\\slash"),

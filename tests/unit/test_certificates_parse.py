@@ -36,7 +36,7 @@ def test_a_device_certificate_with_an_underscore_in_a_printable_string_gives_up_
     constraints = certificate.basic_constraints
     assert constraints is not None
     assert not constraints.ca
-    assert certificate.key_usage == {0, 4}
+    assert certificate.key_usage == frozenset({0, 4})
 
 
 def test_the_signer_states_what_it_may_do() -> None:
@@ -44,7 +44,7 @@ def test_the_signer_states_what_it_may_do() -> None:
     constraints = certificate.basic_constraints
     assert constraints is not None
     assert (constraints.ca, constraints.path_length) == (True, 0)
-    assert certificate.key_usage == {0, 5, 6}
+    assert certificate.key_usage == frozenset({0, 5, 6})
     assert certificate.validity == ("20181214200000Z", "20491214200000Z")
 
 

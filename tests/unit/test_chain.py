@@ -136,7 +136,11 @@ CASES: list[tuple[str, Callable[[], ChainReport], set[tuple[str, Rule]]]] = [
             ("root", Rule.ANCHOR),
         },
     ),
-    ("signature byte", lambda: judge(device()[:-1] + bytes((device()[-1] ^ 1,))), {("device", Rule.SIGNATURE)}),
+    (
+        "signature byte",
+        lambda: judge(device()[:-1] + bytes((device()[-1] ^ 1,))),
+        {("device", Rule.SIGNATURE)},
+    ),
     (
         "serial number",
         lambda: judge(resigned((0, 1), b"\x40" + bytes(15))),

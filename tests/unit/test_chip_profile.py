@@ -71,7 +71,7 @@ def test_an_unknown_part_is_refused_with_the_names_that_exist() -> None:
 
 
 def test_an_unknown_knob_is_refused() -> None:
-    with pytest.raises(ConfigError, match="chips/x.yaml"):
+    with pytest.raises(ConfigError, match=r"chips/x\.yaml"):
         parse_profile({"name": "x", "knobs": {"no_such_knob": 1}}, where="chips/x.yaml")
 
 

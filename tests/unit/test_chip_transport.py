@@ -7,6 +7,7 @@ import pytest
 from hil.clock import World
 from hil.emulator.bus import I2CMaster, Lines
 from hil.emulator.chip import Chip, Memory, Power, load_profile
+from hil.emulator.chip.config import encode_counter
 from hil.wire.atecc import WAKE_RESPONSE, Command
 from tests.unit.chip_bench import SERIAL, TEST_SCALAR, Part
 
@@ -408,7 +409,7 @@ def test_power_cut_before_the_write_leaves_the_old_content() -> None:
     part = Part(configuration="mongoose-os").locked(data=False).start()
     part.memory.set_slot(8, b"\x11" * 416)
     part.write(b"\x03" + Command(0x12, 0x82, 0x0040, b"\x22" * 32).encode())
-    part.time = part.chip.busy_until - part.profile.nonvolatile_write_us // 1 - 1
+    part.time = part.chip.busy_until - part.profile.nonvolatile_write_us - 1
     part.chip.power_off()
     assert part.memory.slot(8) == b"\x11" * 416
 
@@ -456,8 +457,6 @@ def test_an_interrupted_count_never_goes_back() -> None:
     for value in (15, 31, 47, 63, 95):
         for before_end in range(1, 2500, 300):
             part = Part().start()
-            from hil.emulator.chip.config import encode_counter
-
             part.memory.set_config(52, encode_counter(value))
             part.write(b"\x03" + Command(0x24, 1).encode())
             part.time = part.chip.busy_until - before_end

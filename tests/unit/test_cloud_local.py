@@ -191,16 +191,31 @@ def test_the_first_connect_of_a_device_of_a_registered_ca_registers_it() -> None
         }
 
 
-def test_a_listener_can_activate_as_a_rule_of_the_account_would(cloud: LocalCloud) -> None:
+def test_a_listener_can_activate_as_a_rule_of_the_account_would_for_the_next_connection(
+    cloud: LocalCloud,
+) -> None:
     ca, _ = registered_ca(cloud)
 
     def activate(event: RegistrationEvent) -> None:
         cloud.iot.update_certificate(certificateId=event.certificate_id, newStatus="ACTIVE")
 
     cloud.on_registration(activate)
-    record = cloud.first_connect(device_of(ca))
-    assert record is not None
-    assert record.status == "ACTIVE"
+    der = device_of(ca)
+    first = cloud.first_connect(der)
+    second = cloud.registry.certificate(certificate_id(der))
+    assert first is not None
+    assert second is not None
+    assert (first.status, second.status) == ("PENDING_ACTIVATION", "ACTIVE")
+
+
+def test_a_change_of_status_is_told(cloud: LocalCloud) -> None:
+    told: list[tuple[str, str]] = []
+    cloud.on_status(lambda certificate, status: told.append((certificate, status)))
+    made = cloud.iot.create_keys_and_certificate(setAsActive=True)["certificateId"]
+    cloud.iot.update_certificate(certificateId=made, newStatus="INACTIVE")
+    with pytest.raises(ClientError):
+        cloud.iot.update_certificate(certificateId=made, newStatus="PENDING_TRANSFER")
+    assert told == [(made, "INACTIVE")]
 
 
 def test_no_registration_for_strangers_and_for_a_ca_that_does_not_allow_it(cloud: LocalCloud) -> None:

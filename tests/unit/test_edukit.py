@@ -90,7 +90,8 @@ def make(world: World, memory: Memory, image: Image = CURRENT, name: str = "eduk
     )
     serialport.register(name, "board", uart)
     board = EspIdfBoard(
-        serialport.open_port(f"emu://{name}/board", clock=world), pins=image.pins if image.init_takes_pins else None
+        serialport.open_port(f"emu://{name}/board", clock=world),
+        pins=image.pins if image.init_takes_pins else None,
     )
     return Bench(world, board, firmware, chip, uart)
 
@@ -270,7 +271,9 @@ def test_unread_second_stage_bytes_become_typed_text(bench: Bench) -> None:
     bench.board.console.drain()
     bench.world.run_for(100_000)
     bench.board.console.drain()
-    assert b"junk\x00\r\n" in b"".join(e.data for e in bench.board.console.transcript.entries if e.kind == "text")
+    assert b"junk\x00\r\n" in b"".join(
+        e.data for e in bench.board.console.transcript.entries if e.kind == "text"
+    )
 
 
 # -- faults -------------------------------------------------------------------------------------
@@ -295,7 +298,7 @@ def test_a_board_that_loses_power_in_a_command_is_silent_until_the_deadline(benc
     bench.opened()
     bench.world.after(20_000, bench.firmware.power_off, "power goes")
     before = bench.world.now
-    with pytest.raises(DeviceTimeout, match="no prompt within 10.000 s"):
+    with pytest.raises(DeviceTimeout, match=r"no prompt within 10\.000 s"):
         bench.board.public_key(0)
     assert bench.world.now - before == 10_000_000
 
@@ -399,7 +402,9 @@ def test_a_device_certificate_is_compressed_into_slot_10(lock: bool) -> None:
         bench = make(world, writable(10), name="program")
         bench.board.before_send = guard.check
         bench.opened()
-        _, certificate = CA.device(bench.chip.memory.serial, bench.board.public_key(0), template=2, signer_id="2B00")
+        _, certificate = CA.device(
+            bench.chip.memory.serial, bench.board.public_key(0), template=2, signer_id="2B00"
+        )
         bench.board.signing_request()
         at = certificate.index(b"2B00")
         bench.board.command("provide-cert-def", 0, second_stage=definition(at)).require()

@@ -10,7 +10,6 @@ import pytest
 from hil.clock import Calendar, World
 from hil.cloud.local.faults import Fault
 from hil.cloud.local.pki import ServerPki
-from hil.cloud.registry import CertificateRecord
 from hil.tls.alerts import TlsError
 from hil.wire.mqtt import (
     ConnAck,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hil.cloud.local.faults import SessionLog
+    from hil.cloud.registry import CertificateRecord
 
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}"
 SECOND = 1_000_000
@@ -307,13 +307,12 @@ def test_the_cloud_itself_can_publish(bench: Bench, device: Device) -> None:
 
 def test_retained_messages_reach_exact_filters_only(bench: Bench, device: Device) -> None:
     client = connected(bench, device)
-    client.send(
-        Publish("r/1", b"kept", retain=True), Subscribe(1, (("r/+", 0),)), Subscribe(2, (("r/1", 0),))
-    )
+    kept = Publish("r/1", b"kept", retain=True)
+    client.send(kept, Subscribe(1, (("r/+", 0),)), Subscribe(2, (("r/1", 0),)))
     assert [client.next() for _ in range(3)] == [
         SubAck(1, (0,)),
         SubAck(2, (0,)),
-        Publish("r/1", b"kept", retain=True),
+        kept,
     ]
     client.send(Publish("r/1", b"", retain=True), Subscribe(3, (("r/1", 0),)), PingReq())
     assert client.next() == Publish("r/1", b""), "the emptying message itself"

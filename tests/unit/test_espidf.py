@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +24,7 @@ CHIP_INFO = (
     b"\n>>\n"
 )
 PRECONDITION = (
-    b"generate-csr\r\n"
-    b"E (700) secure_element: Please Initialize device before calling this function\r\n"
-    b"\n>>\n"
+    b"generate-csr\r\nE (700) secure_element: Please Initialize device before calling this function\r\n\n>>\n"
 )
 FAILURE = (
     b"generate-keys 0\r\n"
@@ -51,13 +51,15 @@ def test_status_log_and_payload_are_told_apart() -> None:
 @given(st.lists(st.integers(1, len(CHIP_INFO) - 1)))
 def test_any_chopping_gives_the_same_reply_at_the_same_byte(cuts: list[int]) -> None:
     reader, edges = ReplyReader(b"print-chip-info\r"), sorted({0, *cuts, len(CHIP_INFO)})
-    replies = [reader.feed(CHIP_INFO[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    replies = [reader.feed(CHIP_INFO[a:b]) for a, b in pairwise(edges)]
     assert replies[-1] == read(b"print-chip-info\r", CHIP_INFO)
     assert all(reply is None for reply in replies[:-1])
 
 
 def test_colour_codes_do_not_matter() -> None:
-    coloured = CHIP_INFO.replace(b"I (695)", b"\x1b[0;32mI (695)").replace(b"Success\r\n", b"Success\x1b[0m\r\n", 1)
+    coloured = CHIP_INFO.replace(b"I (695)", b"\x1b[0;32mI (695)").replace(
+        b"Success\r\n", b"Success\x1b[0m\r\n", 1
+    )
     assert read(b"print-chip-info\r", coloured).payload == read(b"print-chip-info\r", CHIP_INFO).payload
 
 

@@ -64,7 +64,12 @@ def test_a_trust_and_go_part_gives_its_chain_through_its_own_commands(template: 
         data = read_trust_data(element)
         chain = data.rebuild(ca.root)
         report = verify_chain(
-            chain.device, chain.signer, chain.root, at=AT, slot_key=element.public_key(0), anchors=[synthetic_anchor()]
+            chain.device,
+            chain.signer,
+            chain.root,
+            at=AT,
+            slot_key=element.public_key(0),
+            anchors=[synthetic_anchor()],
         )
         assert report.ok, str(report)
         names = {2: "0123E07E0000063501 ATECC", 3: "sn0123E07E0000063501"}
@@ -82,7 +87,9 @@ def test_a_trust_and_go_part_uses_its_slots_as_the_data_sheet_says() -> None:
         assert config[84:92].hex() == "00000000ffff0e60"
         digest = seeded_bytes("test", "digest")
         for slot in (0, 2, 3, 4):
-            assert element.verify_external(element.public_key(slot), digest, element.sign_digest(slot, digest))
+            assert element.verify_external(
+                element.public_key(slot), digest, element.sign_digest(slot, digest)
+            )
         with pytest.raises(ElementError):
             element.sign_digest(1, digest)  # the attestation key signs internal messages only
         with pytest.raises(ElementError):

@@ -189,7 +189,7 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     assert rig.after[1].identity["config_locked"] is True
     assert (run.kind, run.virtual_us) == ("emulated", 4_444_700)
     assert run.slowest(1)[0][1].title == "Sign"
-    assert list(run.requirements())[0] == "HIL-CERTIFICATES-001"
+    assert next(iter(run.requirements())) == "HIL-CERTIFICATES-001"
     assert run.end is not None
     assert run.end["verdict"] == "fail"
 
@@ -276,7 +276,15 @@ def test_the_schema_and_the_writer_ask_for_the_same_fields() -> None:
 
 def test_every_field_that_we_write_is_described(tmp_path: Path) -> None:
     kinds = schema()
-    types = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list, "null": type(None)}  # fmt: skip
+    types: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "integer": (int,),
+        "number": (int, float),
+        "boolean": (bool,),
+        "object": (dict,),
+        "array": (list,),
+        "null": (type(None),),
+    }
     met = set()
     for row in lines(samples.mixed(tmp_path)):
         described = kinds[row["kind"]]["properties"]

@@ -46,7 +46,8 @@ def test_suites_are_named_with_their_rig_and_say_that_it_is_emulated(tmp_path: P
     properties = {p.get("name"): p.get("value") for p in wiring.findall("properties/property")}
     assert properties["rig.kind"] == "emulated"
     assert properties["rig.element"] == (
-        "atecc508a (emulated) serial 0123e07e00000508ee, revision 00005000, config_locked False, data_locked False"
+        "atecc508a (emulated) serial 0123e07e00000508ee, revision 00005000, "
+        "config_locked False, data_locked False"
     )
 
 

@@ -25,8 +25,9 @@ CONSOLE = Measured("console")
 
 @pytest.mark.parametrize(
     ("value", "verdict"),
-    [(5, "fail"), (10, "pass with warnings"), (11.9, "pass with warnings"), (12, "pass"), (18, "pass"),
-     (18.1, "pass with warnings"), (20, "pass with warnings"), (20.1, "fail"), (math.nan, "fail"), (math.inf, "fail")],
+    [(9.9, "fail"), (10, "pass with warnings"), (11.9, "pass with warnings"), (12, "pass"),
+     (18, "pass"), (18.1, "pass with warnings"), (20, "pass with warnings"), (20.1, "fail"),
+     (math.nan, "fail"), (math.inf, "fail")],
 )  # fmt: skip
 def test_bounds_are_inclusive_and_inner_bounds_warn(value: float, verdict: str) -> None:
     assert Limit(low=10, high=20, warn_low=12, warn_high=18).judge(value) == verdict
@@ -139,7 +140,8 @@ def test_the_journal_fields_say_measured_or_predicted() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(946.26, "ms", "946.3 ms"), (12345.678, "us", "12346 us"), (0.00012, "s", "0.00012 s"), (96, "", "96"), (True, "", "yes")],
+    [(946.26, "ms", "946.3 ms"), (12345.678, "us", "12346 us"), (0.00012, "s", "0.00012 s"),
+     (96, "", "96"), (True, "", "yes")],
 )  # fmt: skip
 def test_values_are_shown_with_four_digits(value: float, unit: str, text: str) -> None:
     assert format_value(value, unit) == text

@@ -145,7 +145,7 @@ def test_a_secret_is_read_where_it_is_kept_and_only_when_asked(
     assert by_variable is not None
     (tmp_path / "pass.txt").write_text("test-pa55\n")
     monkeypatch.setenv("HIL_TEST_WIFI", "test-pa56")
-    assert (by_file.password.reveal(), by_variable.password.reveal()) == (
+    assert (by_file.password.value(), by_variable.password.value()) == (
         "test-pa55",
         "test-pa56",
     )
@@ -156,9 +156,9 @@ def test_a_secret_is_read_where_it_is_kept_and_only_when_asked(
 def test_a_secret_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HIL_TEST_WIFI", raising=False)
     with pytest.raises(ConfigError, match="HIL_TEST_WIFI is not set"):
-        rigfile.Secret("env", "HIL_TEST_WIFI").reveal()
+        rigfile.Secret("env", "HIL_TEST_WIFI").value()
     with pytest.raises(ConfigError, match=r"nothing\.txt cannot be read"):
-        rigfile.Secret("file", "nothing.txt", tmp_path).reveal()
+        rigfile.Secret("file", "nothing.txt", tmp_path).value()
 
 
 @pytest.mark.parametrize(

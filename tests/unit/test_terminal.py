@@ -73,7 +73,8 @@ def test_a_run_without_tests_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("us", "text"),
-    [(0, "0 us"), (999, "999 us"), (67_960, "68 ms"), (999_999, "1e+03 ms"), (1_000_000, "1 s"), (119_000_000, "119 s"), (125_000_000, "2 min 5 s"), (7_200_000_000, "2 h 0 min")],
+    [(0, "0 us"), (999, "999 us"), (67_960, "68 ms"), (999_999, "1000 ms"), (1_000_000, "1 s"),
+     (119_000_000, "119 s"), (125_000_000, "2 min 5 s"), (7_200_000_000, "2 h 0 min")],
 )  # fmt: skip
 def test_durations_are_told_in_the_unit_that_people_use(us: int, text: str) -> None:
-    assert span(us) == text.replace("1e+03 ms", "1000 ms")
+    assert span(us) == text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hil.clock import Calendar
 from hil.cloud import awsguard
-from hil.cloud.registry import CertificateRecord, Thing, certificate_id
+from hil.cloud.registry import CertificateRecord, Thing
 from hil.errors import UsageError
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ class LocalCloud:
         self.account_id = account_id
         self.events: list[RegistrationEvent] = []
         """Every just-in-time registration so far."""
+        self.provisioning_failures: dict[str, str] = {}
+        """Certificate id -> why its CA's template could not be carried out."""
         self._calendar = calendar or Calendar()
         self._listeners: list[Callable[[RegistrationEvent], None]] = []
         self._open = False
@@ -262,27 +265,40 @@ class LocalCloud:
         """The host name of the account's data endpoint (``iot:Data-ATS``), always the same."""
         return self.backend.describe_endpoint("iot:Data-ATS").endpoint
 
-    # -- just-in-time registration -------------------------------------------------------------
+    # -- what the endpoint and the account's rules do ----------------------------------------------
 
     def on_registration(self, listener: Callable[[RegistrationEvent], None]) -> None:
         """Call ``listener`` at each just-in-time registration, as a rule on the event's topic would."""
         self._listeners.append(listener)
 
+    def on_status(self, listener: Callable[[str, str], None]) -> None:
+        """Call ``listener(certificate id, status)`` whenever a certificate's status is changed.
+
+        It runs in the thread of the caller, which is one of the server's if a program made the call. AWS IoT
+        disconnects the devices of a certificate that is no longer active; an endpoint does it from here.
+        """
+        self.backend.status_listeners.append(listener)
+
     def first_connect(self, der: bytes) -> CertificateRecord | None:
-        """Just-in-time registration: the endpoint met an unknown certificate in a CONNECT.
+        """Just-in-time registration and provisioning: an unknown certificate came with a CONNECT.
+
+        The CA's template is carried out and listeners are called before this returns, but the record is
+        what AWS sees at that moment: the first connection is refused, the next one may be accepted.
 
         Args:
             der: the client certificate as it was presented.
 
         Returns:
-            Its record, in ``PENDING_ACTIVATION`` unless a listener has activated it meanwhile; None if no
-            active CA with automatic registration has signed it.
+            Its record, in ``PENDING_ACTIVATION``; None if no active CA with automatic registration has
+            signed it.
         """
-        import ssl
+        from hil.cloud.local.provisioning import provision
 
-        entry = self.backend.register_on_connect(ssl.DER_cert_to_PEM_cert(der))
+        backend = self.backend
+        entry = backend.register_on_connect(ssl.DER_cert_to_PEM_cert(der))
         if entry is None:
             return None
+        record = self.registry.certificate(entry.certificate_id)
         event = RegistrationEvent(
             certificate_id=entry.certificate_id,
             ca_certificate_id=str(entry.ca_certificate_id),
@@ -290,6 +306,11 @@ class LocalCloud:
             at_ms=int(self._calendar.time() * 1000),
         )
         self.events.append(event)
+        config = backend.describe_ca_certificate(event.ca_certificate_id).registration_config or {}
+        if "templateBody" in config:
+            failure = provision(backend, entry, config["templateBody"])
+            if failure:
+                self.provisioning_failures[entry.certificate_id] = failure
         for listener in self._listeners:
             listener(event)
-        return self.registry.certificate(certificate_id(der))
+        return record

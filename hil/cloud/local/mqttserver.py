@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Authority", "MqttServer", "Timer", "Timers"]
 
 MAXIMUM_RECORD = 16_384
-FRAGMENT_TOPIC_SPARE = 8
-"""Bytes of a QoS 1 PUBLISH around topic and payload: type, 3 of length, 2 of topic length, 2 of packet id."""
+AROUND_PAYLOAD = 7
+"""Bytes of such a PUBLISH beside topic and payload: type, two of length, topic length, packet id."""
 
 
 class Timer(Protocol):
@@ -259,7 +259,7 @@ class MqttServer:
                 self.deliver(replace(retained, qos=min(retained.qos, qos)))
             if Fault.MAXIMUM_FRAGMENT in self._log.faults and qos:
                 topic = name.replace("#", "full").replace("+", "full")
-                filler = bytes(MAXIMUM_RECORD - FRAGMENT_TOPIC_SPARE - len(topic.encode()))
+                filler = bytes(MAXIMUM_RECORD - AROUND_PAYLOAD - len(topic.encode()))
                 self.deliver(Publish(topic, filler, qos=1))
 
     # -- what goes to the client -----------------------------------------------------------------

@@ -42,6 +42,7 @@ from hil.cloud.local.issuing import (
     is_signed_by,
     load_csr,
 )
+from hil.cloud.local.provisioning import Template
 from hil.cloud.local.records import CaCertificate, Certificate
 from hil.cloud.local.refusing import (
     POLICY_NAME,
@@ -56,7 +57,7 @@ from hil.cloud.local.refusing import (
 from hil.cloud.pem import to_der
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["AwsBackend", "installed"]
 
@@ -75,6 +76,8 @@ class AwsBackend(IoTBackend):
         self.calendar = Calendar()
         """Date and time for validity; a local cloud puts its own here."""
         self.issuer = Issuer()
+        self.status_listeners: list[Callable[[str, str], None]] = []
+        """Called with certificate id and new status after ``UpdateCertificate``."""
         self.exclusive: dict[str, str] = {}
         """ARN of a principal that may be attached to one thing only -> that thing's name."""
         self._code_generation = 0
@@ -226,6 +229,8 @@ class AwsBackend(IoTBackend):
         if certificate.status == "REVOKED" and new_status != "REVOKED":
             raise CertificateStateException("A revoked certificate cannot change its status.", certificate_id)
         certificate.status = new_status
+        for listener in list(self.status_listeners):
+            listener(certificate_id, new_status)
 
     def describe_certificate(self, certificate_id: str) -> FakeCertificate:
         """One certificate by its id."""
@@ -255,6 +260,7 @@ class AwsBackend(IoTBackend):
     ) -> CaCertificate:
         """Register a CA certificate after it has proven that its key is at hand."""
         certificate = self._checked(ca_certificate)
+        _check_registration(registration_config)
         if not is_ca(certificate):
             raise invalid_certificate("The certificate is not a CA certificate (basicConstraints).")
         self._check_possession(certificate, verification_certificate, mode)
@@ -311,6 +317,7 @@ class AwsBackend(IoTBackend):
             raise InvalidRequestException(f"{new_status} is not a status of a CA certificate.")
         if auto_registration not in (None, "ENABLE", "DISABLE"):
             raise InvalidRequestException(f"{auto_registration} is neither ENABLE nor DISABLE.")
+        _check_registration(config or {})
         ca = self.describe_ca_certificate(certificate_id)
         super().update_ca_certificate(certificate_id, new_status, config)
         if isinstance(ca, CaCertificate):
@@ -381,6 +388,14 @@ class AwsBackend(IoTBackend):
         """Add a version whose document makes sense."""
         check_policy(policy_document)
         return super().create_policy_version(policy_name, policy_document, set_as_default)
+
+
+def _check_registration(config: dict[str, str]) -> None:
+    """Refuse a template that nobody could carry out."""
+    if config.get("templateName"):
+        raise ResourceNotFoundException(f"There is no template {config['templateName']}.")
+    if "templateBody" in config:
+        Template.parse(config["templateBody"])
 
 
 @contextlib.contextmanager

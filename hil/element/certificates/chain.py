@@ -200,7 +200,7 @@ def verify_path(
             _judge(Rule.CA, _ca, certificate, depth),
             _judge(Rule.KEY_USAGE, _key_usage, certificate, depth),
             _judge(Rule.EXTENSIONS, _extensions, certificate),
-            _judge(Rule.SERIAL_NUMBER, _serial_number, certificate, issuer, origin),
+            _judge(Rule.SERIAL_NUMBER, _serial_number, certificate, depth < len(loaded) - 1, origin),
         ]
         if depth == 0:
             verdicts.append(_judge(Rule.LEAF_KEY, _leaf_key, certificate, slot_key))
@@ -321,9 +321,9 @@ def _extensions(certificate: Certificate) -> _Outcome:
     return True, f"{len(certificate.extensions)}, none critical and unknown"
 
 
-def _serial_number(certificate: Certificate, issuer: _Issuer, origin: Origin) -> _Outcome:
+def _serial_number(certificate: Certificate, below_a_root: bool, origin: Origin) -> _Outcome:
     """Rule A: SHA-256 of key and packed dates. Below Microchip's and our factory roots only."""
-    if issuer is certificate or origin is Origin.OTHER:
+    if not below_a_root or origin is Origin.OTHER:
         return None, "no rule for this certificate"
     issued, expires = certificate.validity
     years = 0 if expires == _NEVER else int(expires[:4]) - int(issued[:4])

@@ -131,8 +131,10 @@ def _text(node: asn1.Node) -> str | None:
 
 
 def _escaped(text: str) -> str:
-    quoted = any(c in _NEEDS_QUOTES for c in text) or text[:1] in ("#", " ") or (text[-1:] == " ")
-    body = "".join(_escape_one(c) for c in text)
+    # A lone "#" is the last character to OpenSSL, not the first, and stays bare.
+    first = len(text) > 1 and text[0] in "# "
+    quoted = first or text.endswith(" ") or any(char in _NEEDS_QUOTES for char in text)
+    body = "".join(_escape_one(char) for char in text)
     return f'"{body}"' if quoted else body
 
 

@@ -1,0 +1,237 @@
+"""What else cannot be undone: extra bytes, counters, derived and agreed keys, key validity, secure boot.
+
+As in :mod:`hil.element.irreversible`, every function takes a permit and sends nothing on a guess.
+
+Sources: ATECC508A data sheet DS20005927A (DS508) sections 9.3, 9.4, 9.19 and 9.20;
+ATECC608A-TFLXTLS data sheet DS40002138A section 5 for what a 508A lacks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.element import digests
+from hil.element.change import change, covers, retried, send_once
+from hil.element.zones import check_length, check_slot
+from hil.errors import ElementError, UsageError
+from hil.guard.operations import Operation
+from hil.wire.atecc import Command, Opcode, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hil.element.commands608 import KdfSource
+    from hil.element.device import Element
+    from hil.element.values import RandomNonce
+    from hil.guard.permit import Permit
+
+__all__ = [
+    "agree_into_slot",
+    "burn_use",
+    "derive_key",
+    "hkdf_into_slot",
+    "increment_counter",
+    "secure_boot_copy",
+    "secure_boot_store",
+    "set_key_validity",
+    "update_extra",
+    "update_selector",
+]
+
+_USER_EXTRA, _SELECTOR = 84, 85
+
+
+def update_extra(element: Element, value: int, permit: Permit) -> None:
+    """Set UserExtra (configuration byte 84), which works once, while it is 00 (9.19)."""
+    _update(element, 0, _USER_EXTRA, value, permit)
+
+
+def update_selector(element: Element, value: int, permit: Permit) -> None:
+    """Set Selector (508A) or UserExtraAdd (608: a new I2C address), configuration byte 85 (9.19).
+
+    A 608 whose ChipMode bit 0 is set answers at ``value`` shifted right by one after its next sleep.
+    """
+    _update(element, 1, _SELECTOR, value, permit)
+
+
+def _update(element: Element, mode: int, offset: int, value: int, permit: Permit) -> None:
+    covers(element, permit, Operation.UPDATE_EXTRA, None)
+    if not 0 <= value <= 0xFF:
+        raise UsageError(f"{value} does not fit in a byte")
+    present = element.read_config_word(84)[offset - 84]
+    if present == value:
+        return
+    command = Command(Opcode.UPDATEEXTRA, mode, value)
+    change(element, permit, [command], lambda _: element.read_config_word(84)[offset - 84] == value)
+
+
+def burn_use(element: Element, slot: int, permit: Permit) -> None:
+    """Take one use off the limited-use key in ``slot`` (9.19, mode 02); no proof is possible."""
+    covers(element, permit, Operation.UPDATE_EXTRA, None)
+    change(element, permit, [Command(Opcode.UPDATEEXTRA, 0x02, check_slot(slot))])
+
+
+def increment_counter(element: Element, counter: int, permit: Permit) -> int:
+    """Count one up; returns the new value (9.3).
+
+    Raises:
+        ElementError: 0F at its maximum, 2097151.
+    """
+    covers(element, permit, Operation.COUNTER, None)
+    before = element.counter(counter)
+    command = Command(Opcode.COUNTER, 1, counter)
+
+    def run() -> bytes:
+        with permit.armed([command]):
+            return send_once(element, command, lambda _: element.counter(counter) > before, 4)
+
+    answer = retried(element, run)
+    return int.from_bytes(answer, "little") if answer else element.counter(counter)
+
+
+def derive_key(element: Element, slot: int, permit: Permit, *, parent: bytes | None = None) -> RandomNonce:
+    """Derive a new key into ``slot`` with a fresh random nonce (9.4).
+
+    Args:
+        element: the element.
+        slot: target; its WriteConfig decides between rolling it and creating it from WriteKey.
+        permit: for ``DERIVE_KEY``.
+        parent: content of the parent slot, where WriteConfig demands an authorising MAC.
+
+    Returns:
+        The nonce; :func:`hil.element.digests.derive_key` makes the new key of it.
+    """
+    covers(element, permit, Operation.DERIVE_KEY, check_slot(slot))
+    mac = b""
+    if parent is not None:
+        mac = digests.derive_key_mac(
+            check_length(parent, 32, "the parent key"), 0, slot, element.serial_number()
+        )
+    command = Command(Opcode.DERIVEKEY, 0x00, slot, mac)
+
+    def run() -> RandomNonce:
+        with element.exchange():
+            nonce = element.nonce_random()
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            with permit.armed([command]):
+                send_once(element, command, None)
+            return nonce
+
+    return retried(element, run)
+
+
+def agree_into_slot(element: Element, slot: int, peer: bytes, permit: Permit) -> None:
+    """Shared secret of the ephemeral key in TempKey with ``peer`` into ``slot`` (608, ECDH mode 05).
+
+    Call it in the session in which ``ephemeral_key()`` made the key.
+    """
+    check_length(peer, 64, "the peer's public key")
+    command = Command(Opcode.ECDH, 0x05, check_slot(slot), peer)
+    covers(element, permit, Operation.ECDH_INTO_SLOT, slot)
+    with element.session():
+        change(element, permit, [command])
+
+
+def hkdf_into_slot(
+    element: Element, slot: int, message: bytes, permit: Permit, *, source: KdfSource, source_slot: int = 0
+) -> None:
+    """HMAC-SHA256 of ``message`` under a key into ``slot`` (608, KDF target 08).
+
+    Args:
+        element: the element.
+        slot: target slot.
+        message: up to 123 bytes.
+        permit: for ``KDF_INTO_SLOT``.
+        source: where the key is.
+        source_slot: which slot, if the key is in one.
+    """
+    if len(message) > 123:
+        raise UsageError(f"KDF takes messages of up to 123 bytes, not {len(message)}")
+    covers(element, permit, Operation.KDF_INTO_SLOT, check_slot(slot))
+    details = len(message) << 24 | 0x02
+    p2 = check_slot(source_slot) | slot << 8
+    command = Command(Opcode.KDF, 0x40 | source | 0x08, p2, details.to_bytes(4, "little") + message)
+    with element.session():
+        change(element, permit, [command])
+
+
+def set_key_validity(
+    element: Element,
+    slot: int,
+    nonce: bytes,
+    signature: bytes,
+    other_data: bytes,
+    permit: Permit,
+    *,
+    valid: bool = True,
+) -> bool:
+    """Validate or invalidate the public key in ``slot`` by its parent's signature (9.20).
+
+    The parent key has signed :func:`hil.element.digests.validation_message` over the TempKey that
+    loading ``nonce`` and GenKey(10) make.
+
+    Args:
+        element: the element.
+        slot: 8 to 15.
+        nonce: 32 bytes for TempKey.
+        signature: 64 bytes ``R ‖ S``.
+        other_data: the 19 bytes of the signed message; the first three go to GenKey too.
+        permit: for ``KEY_VALIDITY``.
+        valid: False invalidates.
+
+    Returns:
+        Whether the signature was good; if not, nothing changed.
+    """
+    covers(element, permit, Operation.KEY_VALIDITY, check_slot(slot))
+    check_length(nonce, 32, "the nonce")
+    check_length(other_data, 19, "OtherData")
+    data = check_length(signature, 64, "the signature") + other_data
+    command = Command(Opcode.VERIFY, 0x03 if valid else 0x07, slot, data)
+
+    def run() -> None:
+        with element.exchange():
+            element.nonce_load(nonce)
+            element.stored_public_key_digest(slot, other_data[:3])
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            with permit.armed([command]):
+                send_once(element, command, lambda _: element.info_key_valid(slot) is valid)
+
+    return _matched(element, run)
+
+
+def secure_boot_store(element: Element, digest: bytes, permit: Permit, *, signature: bytes = b"") -> bool:
+    """Store the digest of new firmware (608, mode 06); ``signature`` unless the mode is FullDig.
+
+    Returns:
+        False if the element does not accept the signature.
+    """
+    return _secure_boot(element, 0x06, digest, signature, permit)
+
+
+def secure_boot_copy(element: Element, digest: bytes, signature: bytes, permit: Permit) -> bool:
+    """Check firmware and copy its digest or signature into its slot (608, mode 07).
+
+    Returns:
+        False if the element does not accept the signature.
+    """
+    return _secure_boot(element, 0x07, digest, check_length(signature, 64, "the signature"), permit)
+
+
+def _secure_boot(element: Element, mode: int, digest: bytes, signature: bytes, permit: Permit) -> bool:
+    covers(element, permit, Operation.SECURE_BOOT, None)
+    check_length(digest, 32, "the digest")
+    if signature:
+        check_length(signature, 64, "the signature")
+    command = Command(Opcode.SECUREBOOT, mode, 0, digest + signature)
+    return _matched(element, lambda: change(element, permit, [command]))
+
+
+def _matched(element: Element, run: Callable[[], None]) -> bool:
+    """True, or False for the miscompare status, which changes nothing."""
+    try:
+        retried(element, run)
+    except ElementError as error:
+        if error.status != Status.MISCOMPARE:
+            raise
+        return False
+    return True
