@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hil.errors import DeviceTimeout, FrameError, HilError, RpcError, UsageError
-from hil.wire.mgrpc import Response, decode_response, decode_value, encode_request
 from hil.wire.digest import UNAUTHENTICATED, rpc_auth, rpc_challenge
+from hil.wire.mgrpc import Response, decode_response, decode_value, encode_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -89,7 +89,7 @@ class AwsGuard:
             return False
         key, region, service = scope.groups()
         return (
-            self._confirmed.get(key) == region
+            key in self._confirmed
             and service in SERVICES
             and host.endswith(f".{region}.amazonaws.com")
         )

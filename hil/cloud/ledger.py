@@ -9,12 +9,12 @@ cleans up after a crash.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hil.clock import Calendar
+from hil.cloud.lines import append_line, whole_lines
 from hil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Ledger:
         self._serial = 0
         self._intents: dict[int, Entry] = {}
         self._alive: dict[int, Entry] = {}
-        for entry in _read(path) if path is not None and path.exists() else ():
+        for entry in _read(path) if path is not None else ():
             self._take(entry)
 
     @contextmanager
@@ -155,9 +155,7 @@ class Ledger:
 
     def _append(self, entry: Entry) -> None:
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(entry)) + "\n")
+            append_line(self.path, json.dumps(asdict(entry)))
         self._take(entry)
 
     def _take(self, entry: Entry) -> None:
@@ -172,13 +170,9 @@ class Ledger:
 
 
 def _read(path: Path) -> list[Entry]:
-    """The entries; half a line at the end, left by a killed run, is cut off (its intent is a line before)."""
-    text = path.read_bytes()
-    whole = text.rfind(b"\n") + 1
-    if whole != len(text):
-        os.truncate(path, whole)
+    """The entries; what a killed run left half written had its intent in a line before."""
     entries = []
-    for number, line in enumerate(text[:whole].splitlines(), 1):
+    for number, line in enumerate(whole_lines(path), 1):
         try:
             entries.append(Entry(**json.loads(line)))
         except (TypeError, ValueError) as error:

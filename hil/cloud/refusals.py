@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import ClientError
 
-__all__ = ["code_of", "refusals"]
+__all__ = ["aws_code", "code_of", "refusals"]
 
 HINTS = {
     "ThrottlingException": "too many requests for this account; run again, what is done is kept",
@@ -26,6 +26,16 @@ HINTS = {
 def code_of(error: ClientError) -> str:
     """The name of the error as AWS gives it, e.g. ``ResourceNotFoundException``."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def aws_code(error: CloudError) -> str:
+    """The name of the AWS error behind ``error``; of a connection that failed botocore's; else empty."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    cause = error.__cause__
+    if isinstance(cause, ClientError):
+        return code_of(cause)
+    return type(cause).__name__ if isinstance(cause, BotoCoreError) else ""
 
 
 @contextmanager

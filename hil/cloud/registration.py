@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cryptography import x509
-    from mypy_boto3_iot.type_defs import CertificateDescriptionTypeDef
+    from mypy_boto3_iot.type_defs import CertificateDescriptionTypeDef, RegistrationConfigTypeDef
 
     from hil.cloud.ledger import Kind, Ledger, Receipt
     from hil.cloud.session import CloudSession
@@ -119,7 +119,9 @@ class Registrar:
         made = _Certificate(
             answer["certificateId"], answer["certificateArn"], answer["certificatePem"], "INACTIVE"
         )
-        return self._complete(made, thing, policy, "aws-ca", answer["keyPair"]["PrivateKey"])
+        return self._complete(
+            made, thing, policy, "aws-ca", fresh=True, private_key=answer["keyPair"]["PrivateKey"]
+        )
 
     def from_csr(self, csr_pem: str, *, thing: str, policy: str, renew: bool = False) -> Registration:
         """Way 2: the cloud signs a certificate for the key of the request.
@@ -153,7 +155,7 @@ class Registrar:
         made = _Certificate(
             answer["certificateId"], answer["certificateArn"], answer["certificatePem"], "INACTIVE"
         )
-        return self._complete(made, thing, policy, "csr")
+        return self._complete(made, thing, policy, "csr", fresh=True)
 
     def with_own_ca(self, pem: str, *, ca_pem: str, thing: str, policy: str) -> Registration:
         """Way 3: register a certificate that a registered CA has signed (see :meth:`ensure_ca`).
@@ -172,7 +174,8 @@ class Registrar:
             )
             return answer["certificateArn"]
 
-        return self._complete(self._registered(certificate, pem, register), thing, policy, "own-ca")
+        found, fresh = self._registered(certificate, pem, register)
+        return self._complete(found, thing, policy, "own-ca", fresh=fresh)
 
     def without_ca(self, pem: str, *, thing: str, policy: str) -> Registration:
         """Way 4: register a certificate as it is, whoever signed it.
@@ -189,7 +192,8 @@ class Registrar:
             answer = self._iot.register_certificate_without_ca(certificatePem=first, status="INACTIVE")
             return answer["certificateArn"]
 
-        return self._complete(self._registered(certificate, first, register), thing, policy, "without-ca")
+        found, fresh = self._registered(certificate, first, register)
+        return self._complete(found, thing, policy, "without-ca", fresh=fresh)
 
     def just_in_time(self, certificate_id: str, *, thing: str, policy: str) -> Registration:
         """Way 3 without a call of ours before: complete a certificate that registered itself.
@@ -248,13 +252,21 @@ class Registrar:
                     receipt.facts["thingId"] = answer["thingId"]
         return name
 
-    def ensure_ca(self, ca_pem: str, prove: Callable[[str], str], *, auto_registration: bool = False) -> str:
+    def ensure_ca(
+        self,
+        ca_pem: str,
+        prove: Callable[[str], str],
+        *,
+        auto_registration: bool = False,
+        provisioning: RegistrationConfigTypeDef | None = None,
+    ) -> str:
         """A registered, active CA certificate.
 
         Args:
             ca_pem: the CA's certificate.
             prove: makes the verification certificate (PEM) for a registration code, signed by the CA's key.
             auto_registration: let devices register themselves by connecting.
+            provisioning: template and role that make thing and policy for them, or None.
 
         Returns:
             The CA certificate's id.
@@ -273,21 +285,30 @@ class Registrar:
                         setAsActive=True,
                         allowAutoRegistration=auto_registration,
                     )
-                return ca_id
-            self._iot.update_ca_certificate(
-                certificateId=ca_id,
-                newStatus="ACTIVE",
-                newAutoRegistrationStatus="ENABLE" if auto_registration else "DISABLE",
-            )
+            else:
+                self._iot.update_ca_certificate(
+                    certificateId=ca_id,
+                    newStatus="ACTIVE",
+                    newAutoRegistrationStatus="ENABLE" if auto_registration else "DISABLE",
+                )
+            if provisioning is not None:
+                self._iot.update_ca_certificate(certificateId=ca_id, registrationConfig=provisioning)
         return ca_id
 
-    def attach(self, certificate_arn: str, *, thing: str, policy: str) -> None:
-        """Attach thing and policy to a certificate; what is attached already stays."""
+    def attach(self, certificate_arn: str, *, thing: str, policy: str, fresh: bool = False) -> None:
+        """Attach thing and policy to a certificate; what is attached already stays.
+
+        Args:
+            certificate_arn: the certificate.
+            thing: full name of the thing.
+            policy: full name of the policy.
+            fresh: the certificate was created just now, so nothing can be attached yet: do not ask.
+        """
         with refusals(f"attach {policy} and {thing} to {certificate_arn}"):
-            if policy not in self._policies_of(certificate_arn):
+            if fresh or policy not in self._policies_of(certificate_arn):
                 with self._creating("policy-attachment", f"{policy} {certificate_arn}"):
                     self._iot.attach_policy(policyName=policy, target=certificate_arn)
-            if thing not in self._things_of(certificate_arn):
+            if fresh or thing not in self._things_of(certificate_arn):
                 with self._creating("thing-attachment", f"{thing} {certificate_arn}"):
                     self._iot.attach_thing_principal(thingName=thing, principal=certificate_arn)
 
@@ -353,7 +374,14 @@ class Registrar:
     # -- inside ---------------------------------------------------------------------------------
 
     def _complete(
-        self, certificate: _Certificate, thing: str, policy: str, way: Way, private_key: str | None = None
+        self,
+        certificate: _Certificate,
+        thing: str,
+        policy: str,
+        way: Way,
+        *,
+        fresh: bool = False,
+        private_key: str | None = None,
     ) -> Registration:
         if certificate.status == "REVOKED":
             raise CloudError(
@@ -362,7 +390,7 @@ class Registrar:
             )
         thing = self.ensure_thing(thing)
         policy = self.session.name(policy)
-        self.attach(certificate.arn, thing=thing, policy=policy)
+        self.attach(certificate.arn, thing=thing, policy=policy, fresh=fresh)
         if certificate.status != "ACTIVE":
             self.activate(certificate.id)
         return Registration(
@@ -378,15 +406,23 @@ class Registrar:
 
     def _registered(
         self, certificate: x509.Certificate, pem: str, register: Callable[[], str]
-    ) -> _Certificate:
-        """The certificate as the cloud has it; registered now if it was not."""
+    ) -> tuple[_Certificate, bool]:
+        """The certificate as the cloud has it, and whether it was registered just now."""
         identity = certificate_id(to_der(certificate))
+        with (
+            refusals(f"register certificate {identity}"),
+            self._creating("certificate", identity) as receipt,
+        ):
+            try:
+                arn = register()
+            except self._iot.exceptions.ResourceAlreadyExistsException:
+                receipt.fresh = False
+        if receipt.fresh:
+            return _Certificate(identity, arn, pem, "INACTIVE"), True
         found = self._describe(identity)
-        if found is not None:
-            return found
-        with refusals(f"register certificate {identity}"), self._creating("certificate", identity):
-            arn = register()
-        return _Certificate(identity, arn, pem, "INACTIVE")
+        if found is None:
+            raise CloudError(f"certificate {identity} exists, but the account does not show it")
+        return found, False
 
     def _describe(self, certificate_id: str) -> _Certificate | None:
         with refusals(f"look up certificate {certificate_id}"):

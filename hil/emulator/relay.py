@@ -1,4 +1,4 @@
-"""Emulated relays: the contact, and the boards that carry one behind a serial line.
+"""Emulated relays: the contact, and the commonest board that carries one, the LCUS.
 
 The board's answers tell what its driver was told; the contact is another matter, which is what
 the faults are about.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hil.wire.relays import LcusReceiver, StatusRequest, lcus_status
+from hil.wire.relays import LcusReceiver, StatusRequest, Switch, lcus_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hil.clock import Event, World
     from hil.emulator.uart import Uart
 
-__all__ = ["Contact", "EmulatedLcus"]
+__all__ = ["Contact", "EmulatedLcus", "drive", "make_contacts"]
 
 OPERATE_US = 8_000
 RELEASE_US = 5_000
@@ -117,8 +117,7 @@ class EmulatedLcus:
     def __init__(
         self, uart: Uart, *, channels: int = 1, on_switch: Callable[[bool], None] = lambda closed: None
     ) -> None:
-        self.contacts = [Contact(uart.world) for _ in range(channels)]
-        self.contacts[0].on_switch = on_switch
+        self.contacts = make_contacts(uart, channels, on_switch)
         self._uart = uart
         self._receiver = LcusReceiver()
         uart.baud = 9600
@@ -129,5 +128,18 @@ class EmulatedLcus:
             if isinstance(event, StatusRequest):
                 if len(self.contacts) > 1:
                     self._uart.send(lcus_status([contact.driven for contact in self.contacts]))
-            elif 1 <= event.channel <= len(self.contacts):
-                self.contacts[event.channel - 1].drive(event.on)
+            else:
+                drive(self.contacts, event)
+
+
+def make_contacts(uart: Uart, channels: int, on_switch: Callable[[bool], None]) -> list[Contact]:
+    """Contacts of a board with ``channels`` outputs; the first calls ``on_switch``."""
+    contacts = [Contact(uart.world) for _ in range(channels)]
+    contacts[0].on_switch = on_switch
+    return contacts
+
+
+def drive(contacts: list[Contact], event: Switch) -> None:
+    """Switch the channel that ``event`` names; a board ignores one that it does not have."""
+    if 1 <= event.channel <= len(contacts):
+        contacts[event.channel - 1].drive(event.on)

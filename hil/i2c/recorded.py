@@ -37,6 +37,7 @@ class RecordedBus:
         self.name = name
         self._expected = list(transactions)
         self._done = 0
+        self._difference: RigError | None = None
 
     @classmethod
     def load(cls, path: Path, clock: Clock) -> RecordedBus:
@@ -77,12 +78,14 @@ class RecordedBus:
         self._next("wake", 0, b"", 0)
 
     def _next(self, op: Operation, address: int, data: bytes, length: int) -> Transaction:
+        if self._difference is not None:
+            raise self._difference  # whatever a driver does to clean up: the first one counts
         found = Transaction(self.clock.now, 0, op, address, data, length)
         if not self.left:
-            raise RigError(f"{self.name}: the recording is over, but there is {_words(found)}")
+            raise self._differs(f"{self.name}: the recording is over, but there is {_words(found)}")
         expected = self._expected[self._done]
         if not _same(expected, found):
-            raise RigError(
+            raise self._differs(
                 f"{self.name}: transaction {self._done + 1} differs:\n"
                 f"  recorded {_words(expected)}\n  now      {_words(found)}"
             )
@@ -93,6 +96,10 @@ class RecordedBus:
         if expected.error is not None:
             raise I2CError(expected.error)
         return expected
+
+    def _differs(self, message: str) -> RigError:
+        self._difference = RigError(message, hint="the driver changed, or the trace is of another session")
+        return self._difference
 
 
 def _same(expected: Transaction, found: Transaction) -> bool:

@@ -51,8 +51,6 @@ def verdict_table(
         force_terminal=colour,
         color_system="standard" if colour else None,
         highlight=False,
-        emoji=False,
-        markup=False,
         legacy_windows=False,
     )
     table = Table(box=box.SIMPLE_HEAD if colour else box.ASCII2, show_edge=False, pad_edge=False)

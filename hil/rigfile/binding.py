@@ -289,7 +289,7 @@ class Binder:
         if key.pattern is not None and not re.fullmatch(key.pattern, text):
             self._note(node, f"{name} must be {key.form}, not {text!r}")
         elif isinstance(value, int | float) and not _within(value, key):
-            self._note(node, f"{name} is {text}; allowed is {key.low:g} to {key.high:g}")
+            self._note(node, f"{name} is {text}; allowed is {key.low:.15g} to {key.high:.15g}")
         return value
 
 

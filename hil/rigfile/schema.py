@@ -123,4 +123,4 @@ def _words(kind: Any, low: float | None, high: float | None) -> str:  # noqa: AN
     if dataclasses.is_dataclass(kind):
         return "section"
     words = {str: "text", int: "whole number", float: "number", bool: "true | false"}[kind]
-    return words if low is None else f"{words}, {low:g} to {high:g}"
+    return words if low is None else f"{words}, {low:.15g} to {high:.15g}"

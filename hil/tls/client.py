@@ -33,7 +33,7 @@ from hil.tls.tlslite_hooks import (
 from hil.tls.trust import server_subject, verify_links, verify_server_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from hil.clock import Calendar
     from hil.tls.key import Offload
@@ -167,8 +167,13 @@ class TlsConnection:
         Raises:
             TlsError: the connection is closed; carries the peer's alert if one had arrived.
         """
-        for _ in _translated(self._connection.writeAsync(data), before_raising=self._find_alert):
+        for _ in _translated(self._connection.writeAsync(data)):
             raise TlsError("the transport would not take the data")
+        if self._transport.broken is not None:
+            self._transport.deadline = 0
+            if not self._connection.closed:
+                self._step(_translated(self._connection.readAsync()))  # the alert may lie unread
+            raise TlsError(f"the connection was lost: {self._transport.broken}") from self._transport.broken
 
     def recv(self, size: int = 65_536, *, deadline: int | None = None) -> bytes:
         """At least one byte of application data; ``b""`` at the end of the stream.
@@ -216,12 +221,6 @@ class TlsConnection:
                 return b""
             raise
 
-    def _find_alert(self) -> None:
-        """A send failed: the reason may lie unread in the buffer. Raises it if so."""
-        self._transport.deadline = 0
-        if not self._connection.closed:
-            self._step(_translated(self._connection.readAsync()))
-
     def close(self) -> None:
         """Send close_notify and close the stream."""
         for _ in _translated(self._connection.closeAsync()):
@@ -230,12 +229,17 @@ class TlsConnection:
 
 
 class _Transport:
-    """The stream as tlslite sees it: would-block instead of a wait beyond the deadline."""
+    """The stream as tlslite sees it: would-block instead of a wait beyond the deadline.
+
+    A write that fails is remembered and not raised: a server that refuses closes behind its alert,
+    and the alert can only be read if tlslite does not tear the connection down first.
+    """
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._closed = False
         self.deadline: int | None = None
+        self.broken: OSError | None = None
 
     def recv(self, size: int) -> bytes:
         if not self._stream.wait_readable(self.deadline):
@@ -243,11 +247,14 @@ class _Transport:
         return self._stream.recv(size)
 
     def send(self, data: bytes) -> int:
-        self._stream.sendall(bytes(data))
+        self.sendall(data)
         return len(data)
 
     def sendall(self, data: bytes) -> None:
-        self._stream.sendall(bytes(data))
+        try:
+            self._stream.sendall(bytes(data))
+        except OSError as error:
+            self.broken = self.broken or error
 
     def close(self) -> None:
         if not self._closed:
@@ -255,7 +262,7 @@ class _Transport:
             self._stream.close()
 
 
-def _translated(steps: Iterator[Any], before_raising: Callable[[], None] = lambda: None) -> Iterator[Any]:
+def _translated(steps: Iterator[Any]) -> Iterator[Any]:
     """Go through ``steps``; errors of tlslite and of the socket become :class:`TlsError`."""
     try:
         yield from steps
@@ -268,8 +275,6 @@ def _translated(steps: Iterator[Any], before_raising: Callable[[], None] = lambd
     except TLSAbruptCloseError as error:
         raise TlsError("the server closed the connection without an alert", by="peer") from error
     except BaseTLSException as error:
-        before_raising()
         raise TlsError(f"{type(error).__name__}: {error}", by="us") from error
     except OSError as error:
-        before_raising()
         raise TlsError(f"the connection was lost: {error}") from error

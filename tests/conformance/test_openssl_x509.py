@@ -149,7 +149,16 @@ class Verifier:
             file.write_text(pem(data))
         assert OPENSSL is not None
         times = ("-attime", str(at), "-no-CApath", "-no-CAstore")
-        command = (OPENSSL, "verify", *times, "-CAfile", above[0], "-untrusted", above[1], *files)
+        command: tuple[str | Path, ...] = (
+            OPENSSL,
+            "verify",
+            *times,
+            "-CAfile",
+            above[0],
+            "-untrusted",
+            above[1],
+            *files,
+        )
         done = subprocess.run(command, capture_output=True, check=False, text=True)
         good = {line.removesuffix(": OK") for line in done.stdout.splitlines() if line.endswith(": OK")}
         return [str(file) in good for file in files]

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from hil.emulator.chip import Chip, Memory, load_profile
@@ -19,6 +28,8 @@ TEST_POINT = bytes.fromhex(
     "8f8d182bd819048582a9927ea0c56defb4159548e11ca5f7abac45bbce76815b"
     "e5c64fcd2fd12698544de037951726666073046119ad5e11a90aa49773aeac86"
 )
+DIGEST = sha256(b"a test message").digest()
+ECDSA = ec.ECDSA(Prehashed(SHA256()))
 ECC_PRIVATE = 0x0033  # private, PubInfo, P-256, lockable
 ECC_PUBLIC = 0x0030
 DATA_KEY = 0x003C
@@ -131,3 +142,26 @@ def summary(memory: Memory, *, data: bool) -> int:
         return p2_of(crc16(bytes(memory.config)))
     slots = b"".join(memory.slot(n) for n in range(16) if not memory.key_config(n).private)
     return p2_of(crc16(slots + bytes(memory.otp)))
+
+
+def host_key(number: int = 12345) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def point(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+
+
+def sign(key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes:
+    r, s = decode_dss_signature(key.sign(digest, ECDSA))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def verifies(public: bytes, digest: bytes, signature: bytes) -> bool:
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)
+    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    try:
+        key.verify(der, digest, ECDSA)
+    except InvalidSignature:
+        return False
+    return True

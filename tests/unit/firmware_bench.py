@@ -76,7 +76,10 @@ class Bench:
 
     def messages(self) -> list[str]:
         """Console lines without their 24-character prefix."""
-        return [line[24:] if len(line) > 24 and ":" in line[:24] and line[23] == " " else line for line in self.log]
+        return [
+            line[24:] if len(line) > 24 and ":" in line[:24] and line[23] == " " else line
+            for line in self.log
+        ]
 
     def logged(self, part: str) -> bool:
         return any(part in line for line in self.log)
@@ -99,7 +102,7 @@ class Bench:
         assert reply.id == self.last_id
         if reply.error is not None:
             raise RpcError(method, reply.error.code, reply.error.message)
-        value: object = json.loads(bytes(reply.result)) if reply.result is not None else None
+        value: object = json.loads(bytes(reply.result) or b"null")
         return value
 
 

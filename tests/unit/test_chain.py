@@ -172,6 +172,11 @@ CASES: list[tuple[str, Callable[[], ChainReport], set[tuple[str, Rule]]]] = [
         {("device", Rule.EXTENSIONS)},
     ),
     (
+        "alternative name of an unknown form",
+        lambda: judge(resigned((0, 7, 0, 0, 1), bytes.fromhex("30028f00"))),
+        {("device", Rule.EXTENSIONS)},
+    ),
+    (
         "a date that is none",
         lambda: judge(resigned((0, 4, 1), b"20490631220000Z")),
         {("device", Rule.VALIDITY), ("device", Rule.SERIAL_NUMBER)},

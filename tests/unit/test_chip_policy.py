@@ -262,6 +262,8 @@ def at(stage: str, name: str = "atecc508a") -> Part:
     part.slot(5, 0x2F8F, 0x001C)
     part.memory.set_private_key(0, TEST_SCALAR)
     part.memory.set_slot(4, KEK)
+    if name == "atecc508a":
+        part.memory.set_config(18, b"\xaa")  # OTP read-only; parts are shipped in consumption mode
     if stage != "blank":
         part.locked(data=stage == "locked")
     return part

@@ -267,7 +267,9 @@ PROGRAM = st.lists(
 )
 
 
-def play(programs: list[list[Step]], *, fast_path: bool, threads: bool) -> tuple[list[object], dict[str, int]]:
+def play(
+    programs: list[list[Step]], *, fast_path: bool, threads: bool
+) -> tuple[list[object], dict[str, int]]:
     """What the caller sees (arrivals by event) and the time account."""
     seen: list[object] = []
     with World(fast_path=fast_path, fiber=ThreadFiber if threads else Fiber) as world:

@@ -64,10 +64,15 @@ class Paper:
         self.ignore_writes = False
         self.crc_seen: int | None = None
         self.public: bytes | None = None
+        self.slot_block = bytes(32)
         self.instead: dict[int, bytes] = {}
         """Answers by opcode that hide what really happened; without effect for Lock and Write."""
+        self.once: dict[int, bytes] = {}
+        """Answers that are given once, without effect."""
 
     def __call__(self, command: Command) -> bytes | None:
+        if command.opcode in self.once:
+            return self.once.pop(command.opcode)
         if command.opcode in self.instead and command.opcode in (Opcode.LOCK, Opcode.WRITE):
             return self.instead[command.opcode]
         answer = self.answer(command)
@@ -78,6 +83,8 @@ class Paper:
     def answer(self, command: Command) -> bytes:
         at = command.p2 * 4
         match command.opcode:
+            case Opcode.READ if command.p1 & 3:
+                return self.slot_block
             case Opcode.READ:
                 size = 32 if command.p1 & 0x80 else 4
                 return bytes(self.config[at : at + size])
@@ -171,13 +178,29 @@ def test_a_lost_answer_is_no_error_when_reading_back_proves_the_write() -> None:
     assert len(writes(bus)) == 1
 
 
-def test_a_lost_answer_and_no_effect_is_an_error_and_leaves_the_permit_open() -> None:
+def test_a_write_that_provably_did_nothing_is_sent_again_and_armed_again() -> None:
     element, paper, bus, guard = setup()
     paper.lose_answer_of, paper.ignore_writes = Opcode.WRITE, True
-    with pytest.raises(DeviceError, match="it did not take effect"):
+    with pytest.raises(ElementError, match="the element shows that nothing changed"):
         irreversible.write_config(element, changed([18]), guard.permit(Operation.WRITE_CONFIG))
-    assert guard.open == 1
-    assert len(writes(bus)) == 1
+    assert len(writes(bus)) == len(guard.armed) == 3
+
+
+@pytest.mark.parametrize("status", [0xFF, 0xEE])
+def test_a_lock_that_the_element_did_not_begin_is_sent_again_and_armed_again(status: int) -> None:
+    element, paper, bus, guard = setup()
+    paper.once[Opcode.LOCK] = bytes((status,))
+    irreversible.lock_config(element, BLANK, guard.permit(Operation.LOCK_CONFIG))
+    assert len(writes(bus)) == len(guard.armed) == 2
+    assert paper.config[87] == 0
+
+
+def test_after_a_failure_in_the_middle_only_the_rest_is_armed_and_sent() -> None:
+    element, paper, bus, guard = setup()
+    paper.once[Opcode.WRITE] = b"\xff"
+    irreversible.write_config(element, changed([18, 20]), guard.permit(Operation.WRITE_CONFIG))
+    assert [c.p2 for c in writes(bus)] == [4, 4, 5]
+    assert [c.p2 for c in guard.armed if isinstance(c, Command)] == [4, 5, 4, 5]
 
 
 # Locks
@@ -362,9 +385,25 @@ def test_encrypted_slot_blocks_are_armed_one_by_one_with_their_own_nonce() -> No
 def test_a_lost_answer_to_a_data_write_is_an_error_because_nothing_can_prove_it() -> None:
     element, paper, bus, guard = setup(CONFIG_LOCKED)
     paper.lose_answer_of = Opcode.WRITE
-    with pytest.raises(DeviceError, match="whether it took effect cannot be seen"):
+    with pytest.raises(DeviceError, match="nothing can tell whether it took effect"):
         irreversible.write_slot(element, 9, bytes(32), guard.permit(Operation.WRITE_SLOT, 9))
     assert len(writes(bus)) == 1
+    assert guard.open == 1
+
+
+def test_a_lost_answer_to_a_write_into_a_readable_slot_is_proven_by_reading() -> None:
+    element, paper, bus, guard = setup(BOTH_LOCKED)
+    paper.lose_answer_of = Opcode.WRITE
+    paper.slot_block = bytes(range(64, 72)) + bytes(24)
+    irreversible.write_slot(
+        element, 13, bytes(range(64, 72)), guard.permit(Operation.WRITE_SLOT, 13), block=2
+    )
+    assert len(writes(bus)) == 1
+    paper.slot_block = bytes(32)
+    with pytest.raises(ElementError, match="nothing changed"):
+        irreversible.write_slot(
+            element, 13, bytes(range(64, 72)), guard.permit(Operation.WRITE_SLOT, 13), block=2
+        )
 
 
 def test_otp_is_written_in_two_blocks() -> None:

@@ -125,7 +125,7 @@ def test_the_devices_own_time_shows_between_server_flight_and_client_flight(
             if getattr(operation, "name", "") == "sign":
                 bench.world.spend("chip", 60_000)
 
-    bench.tls(device, versions=["1.2"], observer=Slow())  # type: ignore[arg-type]
+    bench.tls(device, versions=["1.2"], observer=Slow())
     phases = bench.endpoint.logs[0].phases
     assert phases["client-flight"] - phases["server-flight"] == RTT + 60_000
 
@@ -260,6 +260,22 @@ def test_the_first_packet_must_be_connect_and_only_the_first(bench: Bench, devic
     again.send(Connect("test-device"))
     assert again.next() is None
     assert [log.reason[:17] for log in bench.endpoint.logs] == ["the first packet ", "a second CONNECT "]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_certificate_with_another_devices_key_is_refused(
+    bench: Bench, device: Device, version: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.tls.tlslite_hooks._software_verify", lambda *_: True)  # the thief does not check
+
+    def use() -> None:
+        thief = make_device("thief")
+        Client(bench.world, bench.tls(device, versions=[version], offload=thief.offload())).connect()
+
+    with pytest.raises(TlsError) as caught:
+        use()
+    assert (caught.value.alert, caught.value.by) == ("decrypt_error", "peer")
+    assert (bench.endpoint.logs[0].verdict, bench.endpoint.logs[0].certificate_id) == ("refused", None)
 
 
 # -- messages -------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import pytest
 from hil.clock import World
 from hil.emulator.boards.mongoose import App, Flash
 from hil.emulator.boards.mongoose_atca import printed_serial
-from hil.emulator.boards.mongoose_boot import rom_text
 from hil.emulator.boards.mongoose_boot import POWER_ON as COLD
+from hil.emulator.boards.mongoose_boot import rom_text
 from hil.emulator.boards.mongoose_log import Origin, log_line
 from hil.emulator.chip import Memory, load_profile
 from hil.emulator.chip.chip import Power
@@ -63,7 +63,8 @@ def test_esp8266_boots_with_these_lines(world: World) -> None:
     assert "WDT: 30 seconds" in messages
     assert "I2C GPIO init ok (SDA: 12, SCL: 14, freq: 100000)" in messages
     assert (
-        "ATECC508A @ 0/0x60: rev 0x5000 S/N 0x123e07e0001ee, zone lock status: no, no; ECDH slots: 0x0c" in messages
+        "ATECC508A @ 0/0x60: rev 0x5000 S/N 0x123e07e0001ee, zone lock status: no, no; ECDH slots: 0x0c"
+        in messages
     )
     board.call("RPC.Ping")
     assert [line for line in board.messages() if line][-1].startswith("Init done, RAM: ")
@@ -120,13 +121,14 @@ def test_a_chip_that_does_not_answer_is_reported_and_the_boot_goes_on(world: Wor
     messages = board.messages()
     assert "ATCA: Failed to get chip info (0/0x60)" in messages
     assert "ATCA: Chip is not available" in messages
-    with pytest.raises(RpcError, match="No handler for ATCA.GetConfig") as caught:
+    with pytest.raises(RpcError, match=r"No handler for ATCA\.GetConfig") as caught:
         board.call("ATCA.GetConfig")
     assert caught.value.code == 404
 
 
 @pytest.mark.parametrize(
-    ("configured", "found"), [(0x60, True), (0xC0, True), (0x35, False), (0, False), (0x7F, False), (-1, False)]
+    ("configured", "found"),
+    [(0x60, True), (0xC0, True), (0x35, False), (0, False), (0x7F, False), (-1, False)],
 )
 def test_addresses_from_7f_on_count_as_shifted(world: World, configured: int, found: bool) -> None:
     board = booted(world, settings={**ATCA, "sys.atca.i2c_addr": configured})

@@ -90,7 +90,9 @@ def test_setting_back_to_the_default_is_remembered_over_a_lower_level() -> None:
     assert config(flash).integer("i2c.freq") == 100_000
 
 
-@pytest.mark.parametrize("content", [b"", b"not json", b"[1]", b'{"i2c":{"freq":"fast"}}', b"[" * 4000, b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not json", b"[1]", b'{"i2c":{"freq":"fast"}}', b"[" * 4000, b"\xff"]
+)
 def test_a_broken_level_is_skipped_and_the_board_still_starts(content: bytes) -> None:
     running = config(Flash({"conf9.json": content}))
     assert running.tree == BASE
@@ -116,7 +118,9 @@ def test_unknown_path_is_an_error() -> None:
         ("", 5, "Not an object"),
     ],
 )
-def test_a_value_of_another_type_is_refused_in_the_firmwares_words(path: str, value: object, message: str) -> None:
+def test_a_value_of_another_type_is_refused_in_the_firmwares_words(
+    path: str, value: object, message: str
+) -> None:
     with pytest.raises(ValueError, match=message.replace("[", r"\[").replace("]", r"\]")):
         apply(BASE, path, value)
 

@@ -38,7 +38,16 @@ def refusal(board: Bench, method: str, params: object = None) -> tuple[int, str]
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [(b"5", 5), (b"5.9", 5), (b'"7"', 7), (b'"x"', -1), (b'"+-5"', -1), (b"true", -1), (b"null", -1), (b"[]", -1)],
+    [
+        (b"5", 5),
+        (b"5.9", 5),
+        (b'"7"', 7),
+        (b'"x"', -1),
+        (b'"+-5"', -1),
+        (b"true", -1),
+        (b"null", -1),
+        (b"[]", -1),
+    ],
 )
 def test_integers_are_read_as_json_scanf_does(text: bytes, value: int) -> None:
     assert Args(b'{"n":' + text + b"}").integer("n", -1) == value
@@ -49,7 +58,9 @@ def test_parameters_that_are_no_object_count_as_none_given(text: bytes) -> None:
     assert Args(text).integer("n", 3) == 3
 
 
-@pytest.mark.parametrize(("text", "data"), [("dGVzdA==", b"test"), ("dGVz!dA==", b"tes"), ("d", b""), ("====", b"")])
+@pytest.mark.parametrize(
+    ("text", "data"), [("dGVzdA==", b"test"), ("dGVz!dA==", b"tes"), ("d", b""), ("====", b"")]
+)
 def test_base64_is_cut_at_what_is_none(text: str, data: bytes) -> None:
     assert Args(json.dumps({"v": text}).encode()).base64("v") == data
 
@@ -412,32 +423,84 @@ METHODS = [
     "Wifi.SetupSTA",
     "Wifi.SetupAP",
 ]
-NAMES = ["key", "level", "config", "value", "save", "filename", "offset", "len", "append", "data", "src", "dst", "addr"]
-NAMES += ["bus", "reg", "data_hex", "slot", "block", "ecc", "wkey", "wkslot", "digest", "mode", "zone", "sta", "ap", "name"]
+NAMES = [
+    "key",
+    "level",
+    "config",
+    "value",
+    "save",
+    "filename",
+    "offset",
+    "len",
+    "append",
+    "data",
+    "src",
+    "dst",
+    "addr",
+]
+NAMES += [
+    "bus",
+    "reg",
+    "data_hex",
+    "slot",
+    "block",
+    "ecc",
+    "wkey",
+    "wkslot",
+    "digest",
+    "mode",
+    "zone",
+    "sta",
+    "ap",
+    "name",
+]
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 300)
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["i2c.freq", "mqtt.server", "i2c", "f", "AAAA", "00ff", "x" * 300, base64.b64encode(bytes(32)).decode()])
+    | st.sampled_from(
+        [
+            "i2c.freq",
+            "mqtt.server",
+            "i2c",
+            "f",
+            "AAAA",
+            "00ff",
+            "x" * 300,
+            base64.b64encode(bytes(32)).decode(),
+        ]
+    )
     | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["i2c", "freq", "ssid", "enable"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["i2c", "freq", "ssid", "enable"]), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(st.sampled_from(METHODS), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)), max_size=4))
-def test_any_arguments_get_a_reply_and_never_break_the_board(calls: list[tuple[str, dict[str, object]]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(METHODS), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)),
+        max_size=4,
+    )
+)
+def test_any_arguments_get_a_reply_and_never_break_the_board(
+    calls: list[tuple[str, dict[str, object]]],
+) -> None:
     with World() as world:
         made = bench(world, settings={**ATCA, "debug.level": 0})
         made.on(600_000)
+        codes = set()
         for method, params in calls:
             try:
                 made.call(method, params, timeout_us=20_000_000)
             except RpcError as error:
-                assert error.code in (-1, 0, 400, 404, 418, 500, 501, 503)
+                codes.add(error.code)
+        assert codes <= {-1, 0, 400, 404, 418, 500, 501, 503}
         assert made.call("RPC.Ping") == {"channel_info": "UART0"}
 
 

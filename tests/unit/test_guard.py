@@ -272,7 +272,9 @@ def test_each_missing_requirement_refuses_a_lock(
 
 
 def test_a_lint_finding_can_be_accepted_by_name(tmp_path: Path) -> None:
-    guard = make_guard(tmp_path, production=True, accepted_findings=frozenset({"readable-kek:15", "open-kek:4"}))
+    guard = make_guard(
+        tmp_path, production=True, accepted_findings=frozenset({"readable-kek:15", "open-kek:4"})
+    )
     assert isinstance(guard.permit(Operation.LOCK_CONFIG, Facts(SERIAL, config=CONFIG)), Permit)
 
 

@@ -53,7 +53,9 @@ def test_shipped_models_are_the_three_published_ones() -> None:
 
 @pytest.mark.parametrize("name", ["esp32-240mhz", "esp8266-160mhz", "esp8266-80mhz"])
 @pytest.mark.parametrize("source", ["instructions", "constants"])
-def test_both_sources_of_a_shipped_model_cost_every_operation_and_say_where_from(name: str, source: str) -> None:
+def test_both_sources_of_a_shipped_model_cost_every_operation_and_say_where_from(
+    name: str, source: str
+) -> None:
     costs = load_costs(name, source=source)
     assert set(costs.operations) == OPERATIONS
     assert all(us > 0 for us in costs.operations.values())
@@ -101,7 +103,7 @@ def test_cpi_must_be_positive(cpi: float) -> None:
 
 
 def test_unknown_model_names_the_close_one_and_all() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'esp8266-80mhz'.*esp32-240mhz"):
+    with pytest.raises(ConfigError, match=r"did you mean 'esp8266-80mhz'.*esp32-240mhz"):
         load_costs("esp8266-80mh")
 
 
@@ -167,7 +169,11 @@ def test_two_tasks_queue_for_one_processor() -> None:
 def test_reset_forgets_who_queued() -> None:
     with World() as world:
         mcu = Mcu(world, model())
-        task = world.spawn(lambda: None if mcu.spend("p256_sign") else None, "sign")
+
+        def sign() -> None:
+            mcu.spend("p256_sign")
+
+        task = world.spawn(sign, "sign")
         world.run_for(1_000)
         task.halt("no power")
         mcu.reset()

@@ -33,6 +33,11 @@ def test_bounds_are_inclusive_and_inner_bounds_warn(value: float, verdict: str) 
     assert Limit(low=10, high=20, warn_low=12, warn_high=18).judge(value) == verdict
 
 
+def test_what_is_not_a_number_fails_without_any_limit() -> None:
+    assert Limit().judge(math.nan) is Verdict.FAIL
+    assert Limit().judge(-1e300) is Verdict.PASS
+
+
 def test_an_equal_limit_knows_flags_from_numbers() -> None:
     assert Limit(equal=1).judge(1) is Verdict.PASS
     assert Limit(equal=1).judge(True) is Verdict.FAIL

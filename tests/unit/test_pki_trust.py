@@ -35,9 +35,9 @@ def ders(chain: ServerChain) -> list[bytes]:
 
 
 def judge(
-    pki: ServerPki, chain: list[bytes], *, name: str = HOST, at: float = NOW, kind: Any = "ec"
+    pki: ServerPki, chain: list[bytes], *, name: str = HOST, kind: ChainKind = "ec"
 ) -> list[x509.Certificate]:
-    return verify_server_chain(chain, server_name=name, roots=[pki.root(kind)], at=at)
+    return verify_server_chain(chain, server_name=name, roots=[pki.root(kind)], at=NOW)
 
 
 @pytest.mark.parametrize("kind", ["ec", "rsa"])

@@ -68,6 +68,7 @@ def test_models_are_frozen(tmp_path: Path) -> None:
             GOOD.replace("port:", "prot:"),
             "bench.yaml:5:3: unknown key 'prot' in board (did you mean 'port'?)",
         ),
+        (GOOD.replace("part:", "prat:"), "bench.yaml:7:3: unknown key 'prat' in element (did you mean 'part'?)"),
         (GOOD + "xyzzy: 1\n", "bench.yaml:9:1: unknown key 'xyzzy' in the rig file"),
         (GOOD.replace("esp8266", "esp8622"), "bench.yaml:4:8: mcu must be esp8266 or esp32, not 'esp8622' (did you mean 'esp8266'?)"),
         (GOOD.replace("  part: atecc508a\n", ""), "bench.yaml:7:3: element lacks the key 'part': The part number."),
@@ -308,6 +309,12 @@ def test_the_edukit_console_has_neither_bus_nor_free_signing() -> None:
     assert reason.startswith("emulated-edukit-trustgo has no i2c (the element's I2C bus")
     assert "sign (signing any digest" in reason
     assert "esp-idf-console" in reason
+
+
+def test_what_microchip_delivered_locked_cannot_be_provisioned(tmp_path: Path) -> None:
+    fresh = rigfile.capabilities(load(tmp_path, GOOD))
+    trust = rigfile.capabilities(load(tmp_path, GOOD.replace("blank", "trust")))
+    assert (fresh - trust, trust - fresh) == ({"provision"}, {"certificates"})
 
 
 def test_a_bus_of_its_own_gives_the_element_without_a_board(tmp_path: Path) -> None:

@@ -381,3 +381,26 @@ def test_the_connection_shows_what_the_server_showed(bench: Bench, device: Devic
     names = connection.peer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == [HOST]
     assert connection.peer.public_bytes(Encoding.DER) == shown[0].public_bytes(Encoding.DER)
+
+
+def test_an_alert_behind_a_failed_write_is_still_read(bench: Bench, device: Device) -> None:
+    client = Client(bench.world, bench.tls(device))
+    client.connect()
+    session = bench.endpoint._open[0]
+    session._send(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that cannot be decrypted, then a reset
+    session._close()
+    client.connection.send(b"on its way to a closed socket")
+    bench.world.sleep(2 * RTT)
+    with pytest.raises(TlsError) as caught:
+        client.connection.send(b"and again")
+    assert (caught.value.alert, caught.value.by) == ("bad_record_mac", "us")
+
+
+def test_a_write_to_a_server_that_is_gone_is_a_lost_connection(bench: Bench, device: Device) -> None:
+    client = Client(bench.world, bench.tls(device))
+    client.connect()
+    bench.endpoint._open[0]._close()
+    client.connection.send(b"on its way to a closed socket")
+    bench.world.sleep(2 * RTT)
+    with pytest.raises(TlsError, match="lost"):
+        client.connection.send(b"and again")

@@ -83,12 +83,14 @@ class Device:
         return x509.load_der_x509_certificate(self.issuer_der).public_bytes(Encoding.PEM)
 
 
-def make_device(name: str = "test-device", *, use_rsa: bool = False, years: int = 20) -> Device:
+def make_device(
+    name: str = "test-device", *, use_rsa: bool = False, years: int = 20, signer: str = "test signer"
+) -> Device:
     """A device certificate signed by a test signer of its own; valid around today and the tests' date."""
-    signer = ec.generate_private_key(ec.SECP256R1())
+    signer_key = ec.generate_private_key(ec.SECP256R1())
     key = rsa.generate_private_key(65_537, 2048) if use_rsa else ec.generate_private_key(ec.SECP256R1())
     start = datetime.fromtimestamp(NOW, UTC) - timedelta(days=730)
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test signer")])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, signer)])
 
     def build(subject: x509.Name, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, ca: bool) -> bytes:
         return (
@@ -100,13 +102,13 @@ def make_device(name: str = "test-device", *, use_rsa: bool = False, years: int 
             .not_valid_before(start)
             .not_valid_after(start + timedelta(days=365 * years))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .sign(signer, SHA256())
+            .sign(signer_key, SHA256())
             .public_bytes(Encoding.DER)
         )
 
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return Device(
-        key, build(subject, key.public_key(), ca=False), build(issuer, signer.public_key(), ca=True)
+        key, build(subject, key.public_key(), ca=False), build(issuer, signer_key.public_key(), ca=True)
     )
 
 

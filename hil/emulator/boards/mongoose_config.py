@@ -193,7 +193,9 @@ class Config:
         tree = copy.deepcopy(self._base)
         for number in range(1, level + 1):
             if self._fs.exists(_file(number)):
-                with suppress(ValueError, RecursionError):  # a broken level is skipped, so that the board still starts
+                with suppress(
+                    ValueError, RecursionError
+                ):  # a broken level is skipped, so that the board still starts
                     tree = apply(tree, "", msgspec.json.decode(self._fs.read(_file(number))))
         return tree
 
@@ -324,4 +326,3 @@ def _file(level: int) -> str:
 
 def _dump(tree: Tree) -> bytes:
     return json.dumps(tree, indent=2).encode()
-

@@ -7,7 +7,7 @@ anything fails. Source: mongoose-os-libs/mqtt ``src/mgos_mqtt_conn.c``.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hil.emulator.boards.mongoose_log import DEBUG, ERROR, INFO, Origin
@@ -19,7 +19,10 @@ from hil.wire.mqtt import (
     Packet,
     PingReq,
     PubAck,
+    PubComp,
     Publish,
+    PubRec,
+    PubRel,
     Subscribe,
     encode,
 )
@@ -70,13 +73,25 @@ class Mqtt:
         self._packet_id = 0
         self._backoff_ms = 0
         self._queue: list[Packet] = []
+        self._unacknowledged: dict[int, Publish] = {}
         self._parked = False
 
     # -- what an application asks ----------------------------------------------------------
 
     def publish(self, topic: str, payload: bytes, qos: int = 0) -> None:
-        """Publish now, or once the board is connected."""
-        self._submit(Publish(topic, payload, qos, self._next_id() if qos else 0))
+        """Publish now, or once the board is connected.
+
+        With QoS 1 or 2 it is sent again after each connect until it is acknowledged.
+        """
+        message = Publish(topic, payload, qos, self._next_id() if qos else 0)
+        if qos:
+            self._unacknowledged[message.packet_id] = message
+            if len(self._unacknowledged) > self._config.integer("mqtt.max_queue_length"):
+                self._console.log(_PUB, "MQTT0 queue overflow!", ERROR)
+                del self._unacknowledged[next(iter(self._unacknowledged))]
+            if not self.connected:
+                return  # it waits for the CONNACK among the unacknowledged
+        self._submit(message)
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> None:
         """Subscribe now, and after each further connect."""
@@ -106,6 +121,8 @@ class Mqtt:
 
     def _end(self) -> None:
         was_connected, self.connected = self.connected, False
+        # Subscriptions and messages with QoS come again with the next CONNACK.
+        self._queue = [packet for packet in self._queue if isinstance(packet, Publish) and not packet.qos]
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -205,6 +222,10 @@ class Mqtt:
             self.received.append(packet)
             if packet.qos:
                 self._send(PubAck(packet.packet_id))
+        elif isinstance(packet, PubAck | PubComp):
+            self._unacknowledged.pop(packet.packet_id, None)
+        elif isinstance(packet, PubRec):
+            self._send(PubRel(packet.packet_id))
 
     def _connack(self, code: int) -> None:
         self._console.log(_EVENT, f"MQTT0 CONNACK {code}", INFO if code == 0 else ERROR)
@@ -216,6 +237,7 @@ class Mqtt:
         for topic_filter, qos in self.subscriptions.items():
             self._send(Subscribe(self._next_id(), ((topic_filter, qos),)))
             self._console.log(_SUB, f"MQTT0 sub {topic_filter} @ {qos}")
+        self._queue[:0] = [replace(message, dup=True) for message in self._unacknowledged.values()]
 
     def _drain(self) -> None:
         """Send what the application asked for meanwhile."""

@@ -1,0 +1,43 @@
+"""Emulated relay boards by the kind that a rig file names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hil.emulator.httprelays import EmulatedShellyGen1, EmulatedShellyGen2, EmulatedTasmota
+from hil.emulator.relay import EmulatedLcus
+from hil.emulator.serialrelays import EmulatedDevantech, EmulatedKmtronic, EmulatedModbus, EmulatedNumato
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hil.emulator.relay import Contact
+    from hil.emulator.uart import Uart
+
+__all__ = ["EMULATED_RELAYS", "EmulatedRelay"]
+
+
+class EmulatedRelay(Protocol):
+    """A relay board on a line: what it switches are its contacts, channel 1 first."""
+
+    @property
+    def contacts(self) -> list[Contact]: ...  # noqa: D102
+
+
+class RelayFactory(Protocol):
+    """Makes a board with some outputs behind ``uart``."""
+
+    def __call__(self, uart: Uart, *, channels: int) -> EmulatedRelay: ...
+
+
+EMULATED_RELAYS: Mapping[str, RelayFactory] = {
+    "lcus": EmulatedLcus,
+    "numato": EmulatedNumato,
+    "kmtronic": EmulatedKmtronic,
+    "devantech": EmulatedDevantech,
+    "modbus": EmulatedModbus,
+    "shelly-gen1": EmulatedShellyGen1,
+    "shelly-gen2": EmulatedShellyGen2,
+    "tasmota": EmulatedTasmota,
+}
+"""Kind → board. The kinds that are missing here have no wire that could be emulated."""
