@@ -77,7 +77,10 @@ def find_homes(project: Path | None = None, environment: Mapping[str, str] = os.
 
 def runs_folder(chosen: str | Path | None = None) -> Path:
     """Where runs are written: the folder that was chosen, else the project's."""
-    return Path(chosen).expanduser() if chosen else find_homes().runs
+    if chosen:
+        return Path(chosen).expanduser()
+    override = os.environ.get("HIL_HOME")  # without asking for the other folders, which costs an import
+    return Path(override).expanduser() / "runs" if override else Path("runs")
 
 
 def made(folder: Path) -> Path:

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING
 from hil.board.mongoose import MongooseBoard
 from hil.clock import Clock, WallClock
 from hil.diagnosis import diagnose_silence
-from hil.element.certificates.anchors import microchip_anchors
-from hil.element.certificates.trustgo import read_trust_data
 from hil.element.device import Element, LockState
-from hil.emulator.factory import synthetic_anchor
 from hil.errors import DeviceError, DeviceTimeout, RigError, UsageError
 from hil.guard.filter import GuardedBus
 from hil.guard.guard import Guard
@@ -221,6 +218,9 @@ class Rig:
         """The certificates that the element was delivered with, read over the board or the bus."""
         if self._esp_idf is not None:
             return self.esp_idf_board().trust_chain()
+        from hil.element.certificates.anchors import microchip_anchors
+        from hil.element.certificates.trustgo import read_trust_data
+
         self.need_start()
         return read_trust_data(self.element).rebuild(microchip_anchors()[0].certificate.der)
 
@@ -232,7 +232,13 @@ class Rig:
 
     def anchors(self) -> Sequence[Anchor]:
         """The roots that a delivered chain may end in: Microchip's, or the factory's of emulated parts."""
-        return microchip_anchors() if self.emulated is None else (synthetic_anchor(),)
+        if self.emulated is None:
+            from hil.element.certificates.anchors import microchip_anchors
+
+            return microchip_anchors()
+        from hil.emulator.factory import synthetic_anchor
+
+        return (synthetic_anchor(),)
 
     def next_connection(self) -> Connection:
         """Wait for the board's connection attempt that follows its last start."""
@@ -418,7 +424,7 @@ def open_rig(
     if faults and not file.emulated:
         raise UsageError(f"{file.rig} is physical: faults are for emulated rigs")
     with ExitStack() as stack:
-        lock = stack.enter_context(RigLock(file, find_homes().locks))
+        lock = stack.enter_context(RigLock(file))
         emulated: EmulatedRig | None = None
         clock: Clock = WallClock()
         if file.emulated:

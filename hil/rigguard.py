@@ -31,6 +31,16 @@ class _EveryEmulatedPart:
             return False
 
 
+class _NamedConfig:
+    """The digest of one shipped configuration; the file is read when somebody asks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __contains__(self, digest: object) -> bool:
+        return digest == config_digest(named_config(self._name).to_bytes())
+
+
 def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
     """The policy of a rig.
 
@@ -38,11 +48,13 @@ def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
     reviewed; everything else is asked of them as of a physical part.
     """
     serials: Container[str] = allow_irreversible
-    configs = approved()
-    if file.emulated:
+    configs: Container[str] = ()
+    if not file.emulated:
+        configs = approved()
+    else:
         serials = _EveryEmulatedPart()
         if file.element.config is not None:
-            configs |= {config_digest(named_config(file.element.config).to_bytes())}
+            configs = _NamedConfig(file.element.config)
     return Policy(
         expendable=file.element.expendable or file.emulated,
         allowed_serials=serials,

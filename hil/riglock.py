@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from hil.errors import RigBusyError
-from hil.homes import made
+from hil.homes import find_homes, made
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +28,10 @@ class RigLock:
 
     Args:
         file: the rig file.
-        folder: where lock files lie; on a local disk.
     """
 
-    def __init__(self, file: RigFile, folder: Path) -> None:
+    def __init__(self, file: RigFile) -> None:
         self._rig = file.rig
-        self._folder = folder
         self._shared = not file.emulated or (
             file.emulation is not None and file.emulation.state_file is not None
         )
@@ -56,9 +54,9 @@ class RigLock:
         if self._shared:
             from filelock import FileLock, Timeout
 
-            made(self._folder)
-            lock = FileLock(self._folder / f"{self._rig}.lock")
-            holder = self._folder / f"{self._rig}.holder"
+            folder = made(find_homes().locks)
+            lock = FileLock(folder / f"{self._rig}.lock")
+            holder = folder / f"{self._rig}.holder"
             try:
                 lock.acquire(blocking=False)
             except Timeout as error:

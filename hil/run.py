@@ -13,6 +13,7 @@ import pytest
 from hil import rigfile, suitegraph
 from hil.clock import Calendar, wall_us
 from hil.errors import HilError, RigError, UsageError
+from hil.marks import requirements, wanted_state
 from hil.measure.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from hil.rig import Rig
     from hil.rigfile import RigFile
 
-__all__ = ["STATES", "Blocked", "Options", "Run"]
-
-STATES = ("blank", "config-locked", "provisioned", "trust")
-"""Life-cycle states of an element."""
+__all__ = ["Blocked", "Options", "Run"]
 
 
 class Blocked(pytest.skip.Exception):
@@ -398,11 +396,6 @@ def suite_name(item: pytest.Item) -> str:
     return suitegraph.suite_of(item.path.as_posix())
 
 
-def requirements(item: pytest.Item) -> list[str]:
-    """Requirement ids of a test."""
-    return [str(arg) for mark in item.iter_markers("req") for arg in mark.args]
-
-
 def test_id(item: pytest.Item, rig: str) -> str:
     """Requirement, test, parameters and rig: the same in a checkout and in an installed package."""
     spec = getattr(item, "callspec", None)
@@ -411,21 +404,6 @@ def test_id(item: pytest.Item, rig: str) -> str:
     name = getattr(item, "originalname", None) or item.name
     first = (requirements(item) or [suite_name(item)])[0]
     return f"{first} {name}[{shown}] @ {rig}" if shown else f"{first} {name} @ {rig}"
-
-
-def wanted_state(item: pytest.Item) -> str | None:
-    """The element's life-cycle state that a test asks for.
-
-    Raises:
-        UsageError: there is no such state.
-    """
-    for mark in item.iter_markers("needs"):
-        state = mark.kwargs.get("element")
-        if state is not None:
-            if state not in STATES:
-                raise UsageError(f"{item.nodeid}: no element state {state!r}", hint=f"states: {', '.join(STATES)}")
-            return str(state)
-    return None
 
 
 def _title(item: pytest.Item) -> str:

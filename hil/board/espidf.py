@@ -86,7 +86,9 @@ class EspIdfBoard:
         self.before_send: Callable[[RpcCall], None] = _unguarded
         self.version = ""
         self._pins = pins
-        self._watch = BootWatch()
+        self._watch = BootWatch(self._on_boot)
+        self._expecting_boot = False
+        self._unexpected: list[Boot] = []
         self.console.on_line.append(self._watch.feed)
 
     def close(self) -> None:
@@ -97,6 +99,37 @@ class EspIdfBoard:
     def boots(self) -> tuple[Boot, ...]:
         """Every start that the console has seen, oldest first."""
         return tuple(self._watch.boots)
+
+    @property
+    def unexpected_boots(self) -> tuple[Boot, ...]:
+        """Starts that nobody had announced; a test during which one happens has failed."""
+        return tuple(self._unexpected)
+
+    def expect_boot(self) -> None:
+        """Announce a start: power is about to be switched on."""
+        self.console.drain()
+        self._expecting_boot = True
+
+    def wait_for_boot(self, *, timeout_us: int = BOOT_US) -> Boot:
+        """Wait until a start announced by :meth:`expect_boot` has come to the first prompt.
+
+        Raises:
+            DeviceTimeout: no start, or one that stopped half way.
+        """
+        before = len(self._watch.boots) - (0 if self._expecting_boot else 1)
+        self.wait_for_console(timeout_us=timeout_us)
+        if len(self._watch.boots) <= before:
+            raise DeviceTimeout(
+                f"the console on {self.console.name} came up without a boot log",
+                hint="was the board powered already, or is the baud rate wrong for the ROM's lines?",
+            )
+        return self._watch.boots[-1]
+
+    def _on_boot(self, boot: Boot) -> None:
+        if self._expecting_boot:
+            self._expecting_boot = False
+        else:
+            self._unexpected.append(boot)
 
     def wait_for_console(self, *, timeout_us: int = BOOT_US) -> str:
         """Follow a start, from power-on to the first prompt; call it before or just after power comes.

@@ -89,7 +89,7 @@ class AwsGuard:
             return False
         key, region, service = scope.groups()
         return (
-            key in self._confirmed
+            self._confirmed.get(key) == region
             and service in SERVICES
             and host.endswith(f".{region}.amazonaws.com")
         )

@@ -118,6 +118,7 @@ class _Protected(msgspec.Struct, frozen=True):
     typ: str = ""
     kid: str = ""
     x5t: str = msgspec.field(default="", name="x5t#S256")
+    crit: list[str] | None = None
 
 
 class _Header(msgspec.Struct, frozen=True, rename="camel"):
@@ -181,6 +182,8 @@ def _entries(items: list[msgspec.Raw]) -> Iterator[Entry | CertificateError]:
 def _entry(item: bytes) -> Entry:
     jws = _decoded(item, _Jws, "entry")
     protected = _decoded(_unbase64url(jws.protected, "protected header"), _Protected, "protected header")
+    if protected.crit is not None:  # RFC 7515 section 4.1.11: what is critical must be understood
+        raise CertificateError(f"the protected header has critical members: {protected.crit}")
     payload = _decoded(_unbase64url(jws.payload, "payload"), dict[str, Any], "payload")
     if "distributer" in payload:
         payload.setdefault("distributor", payload.pop("distributer"))

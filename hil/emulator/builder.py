@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from hil import serialport
 from hil.clock import World
-from hil.emulator import factory
 from hil.emulator.bus import Lines
 from hil.emulator.chip import Chip, Memory, load_profile
 from hil.emulator.faults import FAULTS
@@ -139,16 +138,16 @@ class EmulatedRig:
         return bytes.fromhex(serial)
 
     def _memory(self, serial: bytes) -> Memory:
-        made: Mapping[str, Callable[[], Memory]] = {
-            "blank": lambda: Memory.blank(self._profile, serial),
-            "mongoose-configured": lambda: factory.mongoose_configured(self._profile, serial),
-            "trust-go": lambda: factory.trust_go(self._profile, serial, ca=self._factory()),
-            "trust-flex": lambda: factory.trust_flex(self._profile, serial, ca=self._factory()),
-        }
-        return made[self._emulation.element]()
+        made = self._emulation.element
+        if made == "blank":
+            return Memory.blank(self._profile, serial)
+        from hil.emulator import factory  # brings X.509 along
 
-    def _factory(self) -> factory.FactoryCa | None:
-        return factory.FactoryCa("test factory of nobody") if self.foreign_signer else None
+        if made == "mongoose-configured":
+            return factory.mongoose_configured(self._profile, serial)
+        ca = factory.FactoryCa("test factory of nobody") if self.foreign_signer else None
+        make = {"trust-go": factory.trust_go, "trust-flex": factory.trust_flex}[made]
+        return make(self._profile, serial, ca=ca)
 
     def _chip(self, memory: Memory) -> Chip:
         return Chip(
@@ -209,6 +208,7 @@ def _app_defaults(flash: Flash, rig: EmulatedRig) -> Flash:
 
 def _edukit(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
     from hil.emulator.boards.edukit import EduKitFirmware
+    from hil.emulator.factory import synthetic_anchor
 
     return EduKitFirmware(
         rig.world,
@@ -216,7 +216,7 @@ def _edukit(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
         uart=Uart(rig.world, f"{rig.file.rig} board", rig.file.board.baud),
         lines=rig.lines,
         costs=load_costs(emulation.cost_model),
-        root=factory.synthetic_anchor().certificate.der,
+        root=synthetic_anchor().certificate.der,
     )
 
 

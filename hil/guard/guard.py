@@ -46,7 +46,7 @@ class Policy:
 
     expendable: bool = False
     allowed_serials: Container[str] = frozenset()
-    approved_configs: frozenset[str] = frozenset()
+    approved_configs: Container[str] = frozenset()
     accepted_findings: frozenset[str] = frozenset()
     production: bool = False
     part: str = "atecc508a"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hil.cloud.manifest import (
@@ -44,8 +45,6 @@ def entry(version: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def _changed(record: ElementRecord, changes: dict[str, Any]) -> ElementRecord:
-    import msgspec
-
     return msgspec.structs.replace(record, **changes)
 
 
@@ -156,8 +155,6 @@ DEFECTS: list[tuple[str, Callable[[], EntryReport], set[Check]]] = [
 
 
 def _without_signer() -> dict[str, Any]:
-    import msgspec
-
     record = element_record(SERIAL, SLOTS, chain())
     assert record.public_key_set is not None
     first, *rest = record.public_key_set.keys
@@ -195,6 +192,12 @@ def test_a_bad_entry_neither_stops_nor_hides_the_others() -> None:
 def test_what_is_no_manifest_is_refused_as_a_whole(data: bytes) -> None:
     with pytest.raises(CertificateError, match="not a manifest"):
         read_manifest(data)
+
+
+def test_critical_header_members_that_are_not_understood_are_refused() -> None:
+    (read,) = read_manifest(encode_manifest([with_protected(crit=["b64"])]))
+    assert isinstance(read, CertificateError)
+    assert "critical" in read.message
 
 
 def test_base64_must_be_canonical() -> None:

@@ -114,6 +114,26 @@ def test_power_on_leads_through_the_boot_log_to_a_prompt(bench: Bench) -> None:
     assert b"".join(e.data for e in bench.board.console.transcript.entries).endswith(b"v1.2.0\n\n>>\n")
 
 
+def test_an_announced_start_is_told_from_one_that_nobody_expected(bench: Bench) -> None:
+    bench.board.expect_boot()
+    bench.firmware.power_on()
+    boot = bench.board.wait_for_boot()
+    assert boot.reset.kind == "power-on"
+    assert bench.board.unexpected_boots == ()
+    bench.firmware.power_off()
+    bench.firmware.power_on()
+    bench.board.wait_for_console()
+    assert len(bench.board.boots) == 2
+    assert bench.board.unexpected_boots == bench.board.boots[1:]
+
+
+def test_a_board_without_power_is_silent_until_the_deadline(bench: Bench) -> None:
+    bench.board.expect_boot()
+    with pytest.raises(DeviceTimeout, match="nothing arrived"):
+        bench.board.wait_for_boot(timeout_us=3_000_000)
+    assert bench.world.now == 3_000_000
+
+
 def test_the_element_is_named_by_its_address_and_its_serial_number_is_read(bench: Bench) -> None:
     bench.start()
     assert bench.board.init(locks=LOCKED) == "Trust&Go"

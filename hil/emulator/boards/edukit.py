@@ -116,7 +116,7 @@ class EduKitFirmware:
 
     Args:
         world: where it lives.
-        mac: six hex bytes with colons.
+        mac: six hex bytes with colons; this firmware never prints it, the ROM loader would.
         uart: the console, its part's end.
         lines: the I2C wires.
         costs: what software takes.

@@ -1,0 +1,37 @@
+"""What a test's marks ask for; light, because the fixtures import it in every session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.errors import UsageError
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["STATES", "requirements", "wanted_state"]
+
+STATES = ("blank", "config-locked", "provisioned", "trust")
+"""Life-cycle states of an element."""
+
+
+def requirements(item: pytest.Item) -> list[str]:
+    """Requirement ids of a test."""
+    return [str(arg) for mark in item.iter_markers("req") for arg in mark.args]
+
+
+def wanted_state(item: pytest.Item) -> str | None:
+    """The element's life-cycle state that a test asks for.
+
+    Raises:
+        UsageError: there is no such state.
+    """
+    for mark in item.iter_markers("needs"):
+        state = mark.kwargs.get("element")
+        if state is not None:
+            if state not in STATES:
+                raise UsageError(
+                    f"{item.nodeid}: no element state {state!r}", hint=f"states: {', '.join(STATES)}"
+                )
+            return str(state)
+    return None
