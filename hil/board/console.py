@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hil.board.transcript import Entry, Line, Mark, Transcript
 from hil.errors import DeviceTimeout
+from hil.serialport.port import Stamped
 from hil.wire.mgrpc import EOF_CHAR, Corrupted, Frame, Text
 from hil.wire.redact import redact_frame
 
@@ -74,6 +75,7 @@ class Console:
         self.on_line: list[Callable[[Line], None]] = []
         self.received = 0
         self._decoder = decoder
+        self._stamped = port if isinstance(port, Stamped) else None
 
     @property
     def clock(self) -> Clock:
@@ -110,12 +112,12 @@ class Console:
         if not data:
             return False
         self.received += len(data)
-        now = self.clock.now
+        at = self.clock.now if self._stamped is None else self._stamped.arrived_at
         if self._decoder is None:
-            self._take(now, Text(data))
+            self._take(at, Text(data))
         else:
             for event in self._decoder.feed(data):
-                self._take(now, event)
+                self._take(at, event)
         return True
 
     def drain(self) -> None:
@@ -180,9 +182,9 @@ class Console:
         pending = redact_frame(self._decoder.pending) if self._decoder is not None else b""
         return (self.transcript.tail(count) + pending)[-count:]
 
-    def _take(self, now: int, event: ClientEvent) -> None:
+    def _take(self, at: int, event: ClientEvent) -> None:
         if isinstance(event, Text):
-            for line in self.transcript.append(Entry(now, "text", event.data)):
+            for line in self.transcript.append(Entry(at, "text", event.data)):
                 for watcher in self.on_line:
                     watcher(line)
             return
@@ -190,7 +192,7 @@ class Console:
             shown = event.json
         else:
             shown = event.body if isinstance(event, Corrupted) else EOF_CHAR
-        self.transcript.append(Entry(now, "frame", redact_frame(shown)))
+        self.transcript.append(Entry(at, "frame", redact_frame(shown)))
         self.on_frame(event)
 
     def _missed(self, pattern: str, timeout_us: int, mark: Mark) -> str:

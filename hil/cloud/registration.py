@@ -137,7 +137,7 @@ class Registrar:
             CloudError: the cloud refuses it, or answers with a certificate for another key.
         """
         key = key_digest(load_csr(csr_pem).public_key())
-        found = None if True else self._of_key(key, self.session.name(thing))
+        found = None if renew else self._of_key(key, self.session.name(thing))
         if found is not None:
             return self._complete(found, thing, policy, "csr")
         with self._creating("certificate", f"for thing {self.session.name(thing)}") as receipt:

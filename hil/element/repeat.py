@@ -21,7 +21,7 @@ from hil.wire.atecc import Opcode, Status
 if TYPE_CHECKING:
     from hil.wire.atecc import Command
 
-__all__ = ["NOT_EXECUTED", "TRANSIENT", "Repeat", "repeat_of"]
+__all__ = ["NOT_EXECUTED", "NOT_PARSED", "TRANSIENT", "Repeat", "repeat_of"]
 
 
 class Repeat(Enum):
@@ -32,8 +32,11 @@ class Repeat(Enum):
     NEVER = auto()
 
 
-NOT_EXECUTED = frozenset({Status.COMMUNICATION, Status.WATCHDOG})
-"""Statuses by which the element says that it did not begin: not parsed, not attempted."""
+NOT_PARSED = frozenset({Status.COMMUNICATION})
+"""Status by which the element says that it did not even read the command: TempKey is as it was."""
+
+NOT_EXECUTED = NOT_PARSED | {Status.WATCHDOG}
+"""Statuses by which the element says that it did not begin; on a 508A the latter clears TempKey."""
 
 TRANSIENT = NOT_EXECUTED | {Status.AFTER_WAKE, Status.ECC_FAULT}
 """Statuses that another try may cure."""

@@ -17,7 +17,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from hil.element.repeat import NOT_EXECUTED, TRANSIENT, Repeat, repeat_of
+from hil.element.repeat import NOT_PARSED, TRANSIENT, Repeat, repeat_of
 from hil.element.timing import Divider, Pace, execution_us
 from hil.errors import DeviceTimeout, ElementError, FrameError, I2CError, I2CNack, UsageError, WakeError
 from hil.wire.atecc import (
@@ -211,7 +211,7 @@ class Transport:
                 try:
                     return self._attempt(command, size)
                 except ElementError as error:
-                    curable = error.status in (TRANSIENT if rule is Repeat.ANY_TIME else NOT_EXECUTED)
+                    curable = error.status in (TRANSIENT if rule is Repeat.ANY_TIME else NOT_PARSED)
                     if last or rule is Repeat.NEVER or not curable:
                         raise self._explained(error) from None
                 except (I2CError, FrameError, DeviceTimeout):

@@ -2,7 +2,8 @@
 
 A trace can be replayed by :class:`hil.i2c.recorded.RecordedBus`. Bytes that are secret on the bus
 (private keys and slot contents written in clear, agreed keys) are hidden unless asked for: they are
-stored as ``??`` and a replay does not compare them.
+stored as ``??`` and a replay does not compare what is written there; to replay a session in which
+such a key was *read*, record it with ``secrets=True``.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class TracedBus:
         except I2CError as error:
             self._record(start, "read", address, b"", length, None, error)
             raise
-        hidden = 0 if self._watch.answer_is_secret and not self.secrets else None
+        hidden = None if self.secrets else self._watch.read(data)
         self._record(start, "read", address, data, length, hidden)
         return data
 
@@ -162,12 +163,15 @@ class _SecretWatch:
     """Finds out which bytes of a write are secret, also when a group is sent in pieces."""
 
     def __init__(self) -> None:
-        self.answer_is_secret = False
         self._missing = 0
         self._hide = False
+        self._hide_answer = False
+        self._answer_begins = True
+        self._answer_is_status = False
 
     def written(self, data: bytes) -> int | None:
         """Index of the first secret byte of this write, or None."""
+        self._answer_begins = True
         if len(data) < 2 or data[0] != WordAddress.COMMAND:
             self._missing = 0 if data[:1] != b"\x03" else self._missing
             return None
@@ -178,8 +182,18 @@ class _SecretWatch:
         opcode = data[2] if len(data) > 2 else 0
         mode = data[3] if len(data) > 3 else 0
         self._hide = _carries_secret(opcode, mode)
-        self.answer_is_secret = opcode in (Opcode.ECDH, Opcode.KDF)
+        self._hide_answer = opcode in (Opcode.ECDH, Opcode.KDF)
         return min(6, len(data)) if self._hide else None
+
+    def read(self, data: bytes) -> int | None:
+        """Index of the first secret byte of this read, or None; a status is never secret."""
+        if not self._hide_answer:
+            return None
+        begins = self._answer_begins
+        if begins:
+            self._answer_is_status = data[:1] in (b"\x04", b"\xff")
+            self._answer_begins = data[:1] == b"\xff"
+        return None if self._answer_is_status else int(begins)
 
 
 def _carries_secret(opcode: int, mode: int) -> bool:

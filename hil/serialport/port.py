@@ -10,21 +10,19 @@ import errno
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import serial
 from serial.tools import list_ports
 
 from hil.errors import PortError
 from hil.serialport import emulated
+from hil.serialport.reader import SLICE_S, BackgroundReader
 
 if TYPE_CHECKING:
     from hil.clock import Clock
 
-__all__ = ["Port", "SerialPort", "existing_ports", "open_port"]
-
-SLICE_S = 0.02
-"""A read on a physical port looks at the deadline this often; data never waits for it."""
+__all__ = ["Port", "SerialPort", "Stamped", "existing_ports", "open_port"]
 
 WRITE_S = 5.0
 """A device that takes no byte for so long is taken for dead (a pty without a reader)."""
@@ -72,6 +70,16 @@ class Port(Protocol):
         ...
 
 
+@runtime_checkable
+class Stamped(Protocol):
+    """A port that knows when bytes arrived, however late they are read."""
+
+    @property
+    def arrived_at(self) -> int:
+        """When the bytes of the last ``read`` had arrived, in clock us."""
+        ...
+
+
 class SerialPort:
     """A :class:`Port` on an open pyserial port.
 
@@ -80,13 +88,19 @@ class SerialPort:
         name: the URL.
         clock: the world of an emulated line, else the wall clock.
         physical: False only for ``emu://``.
+
+    Attributes:
+        arrived_at: when the bytes that :meth:`read` returned last had arrived, in clock us; for an
+            emulated line, when they were read.
     """
 
     def __init__(self, handle: serial.Serial, *, name: str, clock: Clock, physical: bool) -> None:
         self.name = name
         self.clock = clock
         self.physical = physical
+        self.arrived_at = clock.now
         self._handle = handle
+        self._reader = BackgroundReader(handle, clock, name) if physical else None
 
     @property
     def baud(self) -> int:
@@ -125,26 +139,33 @@ class SerialPort:
 
     def read(self, deadline: int) -> bytes:
         """See :meth:`Port.read`."""
-        handle, clock = self._handle, self.clock
         try:
-            waiting = handle.in_waiting
-            while not waiting:
-                left = deadline - clock.now
-                if left <= 0:
-                    return b""
-                if not self.physical:
-                    handle.timeout = left / 1e6
-                first = handle.read(1)
-                if first:
-                    more = handle.in_waiting
-                    return first + handle.read(more) if more else first
-                waiting = handle.in_waiting
-            return handle.read(waiting)
+            if self._reader is not None:
+                self.arrived_at, data = self._reader.take(deadline)
+            else:
+                data = self._read_emulated(deadline)
+                self.arrived_at = self.clock.now
         except OSError as error:
             raise self._gone(error) from error
+        return data
+
+    def _read_emulated(self, deadline: int) -> bytes:
+        handle = self._handle
+        waiting = handle.in_waiting
+        if waiting:
+            return handle.read(waiting)
+        left = deadline - self.clock.now
+        if left <= 0:
+            return b""
+        handle.timeout = left / 1e6
+        first = handle.read(1)
+        more = handle.in_waiting
+        return first + handle.read(more) if more else first
 
     def close(self) -> None:
         """See :meth:`Port.close`."""
+        if self._reader is not None:
+            self._reader.close()
         self._handle.close()
 
     def _gone(self, error: OSError) -> PortError:

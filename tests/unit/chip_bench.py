@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
-from hil.emulator.chip import Chip, Memory, load_profile
+from hil.emulator.chip import Chip, Memory, Power, load_profile
 from hil.emulator.chip.config import KEY_CONFIG, SLOT_CONFIG
 from hil.wire.atecc import Command, crc16, decode_response
 from hil.wire.serials import reserved_serial
@@ -44,7 +45,7 @@ class Part:
         *,
         serial: bytes = SERIAL,
         configuration: str | None = None,
-        **options: object,
+        **options: Any,
     ) -> None:
         self.time = 0
         self.profile = load_profile(name)
@@ -57,7 +58,7 @@ class Part:
             self.memory = Memory.blank(self.profile, serial)
         else:
             self.memory = Memory.configured(self.profile, serial, configuration)
-        self.chip = Chip(self.profile, self.memory, now=lambda: self.time, **options)  # type: ignore[arg-type]
+        self.chip = Chip(self.profile, self.memory, now=lambda: self.time, **options)
         self.chip.power_on()
 
     # -- preparation -----------------------------------------------------------------------------
@@ -84,6 +85,11 @@ class Part:
     def nonce(self, value: bytes = bytes(32)) -> None:
         assert self.send(0x16, 3, 0, value) == b"\0"
 
+    def with_nonce(self) -> Part:
+        """The part, with a fixed nonce in TempKey."""
+        self.nonce()
+        return self
+
     def random_nonce(self, host: bytes = bytes(20)) -> bytes:
         """A random nonce; returns what TempKey holds now, computed as a host does."""
         drawn = self.send(0x16, 0, 0, host)
@@ -92,6 +98,9 @@ class Part:
 
     def gen_dig(self, slot: int) -> int:
         return self.send(0x15, 2, slot, b"")[0]
+
+    def power_is(self, state: Power) -> bool:
+        return self.chip.power is state
 
     @property
     def temp(self) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -101,7 +102,7 @@ def test_a_calculated_nonce_goes_on_from_temp_key_and_keeps_its_flags() -> None:
 
 # -- TempKey: who clears it ----------------------------------------------------------------------
 
-AFTER = {
+AFTER: dict[str, tuple[tuple[Any, ...], bool, bool]] = {
     "Info": ((0x30, 0), True, True),
     "Read": ((0x02, 0x80, 0), False, True),
     "Random": ((0x1B, 0), False, True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hil.emulator.chip import Power
@@ -14,15 +16,15 @@ from tests.unit.chip_bench import DIGEST, ECC_PRIVATE, TEST_SCALAR, Part
 WAKE = bytes.fromhex("04113343")
 
 
-def awake(name: str = "atecc508a", **options: object) -> Part:
+def awake(name: str = "atecc508a", **options: Any) -> Part:
     part = Part(name, **options).slot(0, 0x6487, ECC_PRIVATE)
     part.memory.set_private_key(0, TEST_SCALAR)
     return part.locked(data=False).start()
 
 
-def answer(part: Part, *command: int | bytes) -> bytes:
+def answer(part: Part, opcode: int, p1: int = 0) -> bytes:
     """The answer group as it appears on the bus."""
-    part.write(b"\x03" + Command(*command).encode())  # type: ignore[arg-type]
+    part.write(b"\x03" + Command(opcode, p1).encode())
     part.time = part.chip.busy_until
     group = part.read(80)
     assert group is not None
@@ -101,10 +103,10 @@ def test_spurious_wake() -> None:
     part = Part()
     part.time += 1000
     part.chip.sda_low(10)
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
     part.chip.faults.add("spurious-wake")
     part.chip.sda_low(10)
-    assert part.chip.power is Power.AWAKE
+    assert part.power_is(Power.AWAKE)
 
 
 def test_watchdog_early() -> None:
@@ -112,7 +114,7 @@ def test_watchdog_early() -> None:
     part.chip.faults.add("watchdog-early")
     part.start()
     part.time += 50_000
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
 
 
 def test_a_reset_in_a_command_answers_11_and_writes_nothing() -> None:
@@ -135,7 +137,7 @@ def test_power_lost_around_a_write(name: str, new: int) -> None:
     part.write(b"\x03" + Command(0x12, 0x82, 0x0040, b"\x22" * 32).encode())
     part.time = part.chip.busy_until
     assert part.read(4) is None
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
     assert part.memory.slot(8) == b"\x22" * new + b"\x11" * (416 - new)
 
 

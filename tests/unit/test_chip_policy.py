@@ -7,6 +7,7 @@ The expectations are written out here on their own, from the tables of DS508 (DS
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from tests.unit.chip_bench import (
     Part,
     summary,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEK = bytes(range(32))
 OK, PARSE, REFUSED = b"\0", b"\x03", b"\x0f"
@@ -273,7 +277,7 @@ def done(answer: bytes) -> bool:
     return len(answer) > 1 or answer == OK
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, tuple[Callable[[Part], bytes], tuple[bool, bool, bool]]] = {
     "read config": (lambda p: p.send(0x02, 0x80, 0), (True, True, True)),
     "write config": (lambda p: p.send(0x12, 0, 4, b"\xc0\0\x55\0"), (True, False, False)),
     "read OTP": (lambda p: p.send(0x02, 0x81, 0), (False, False, True)),
@@ -284,12 +288,12 @@ OPERATIONS = {
         lambda p: p.send(0x46, 0, 0, bytes(4) + TEST_SCALAR + bytes(32)), (False, True, False)),
     "GenKey create": (lambda p: p.send(0x40, 4, 0), (False, True, True)),
     "GenKey public": (lambda p: p.send(0x40, 0, 0), (False, True, True)),
-    "DeriveKey": (lambda p: (p.random_nonce() if p.memory.config_locked else p.nonce(), p.send(0x1C,
-        0 if p.memory.config_locked else 4, 5))[1], (False, True, True)),
-    "Sign external": (lambda p: (p.nonce(), p.send(0x41, 0x80, 0))[1], (False, True, True)),
-    "Sign internal": (lambda p: (p.nonce(), p.send(0x40, 8, 0), p.send(0x41, 0, 0))[2], (False, False, True)),
-    "GenDig data": (lambda p: (p.nonce(), p.send(0x15, 2, 4))[1], (False, True, True)),
-    "GenDig config": (lambda p: (p.nonce(), p.send(0x15, 0, 0))[1], (True, True, True)),
+    "DeriveKey": (lambda p: p.with_nonce().send(0x1C, 4, 5), (False, True, True)),
+    "Sign external": (lambda p: p.with_nonce().send(0x41, 0x80, 0), (False, True, True)),
+    "Sign internal": (
+        lambda p: (p.with_nonce().send(0x40, 8, 0), p.send(0x41, 0, 0))[1], (False, False, True)),
+    "GenDig data": (lambda p: p.with_nonce().send(0x15, 2, 4), (False, True, True)),
+    "GenDig config": (lambda p: p.with_nonce().send(0x15, 0, 0), (True, True, True)),
     "Lock slot": (lambda p: p.send(0x17, 0x82, 0), (False, True, True)),
     "Lock config": (lambda p: p.send(0x17, 0x80, 0), (True, False, False)),
     "Lock data": (lambda p: p.send(0x17, 0x81, 0), (False, True, False)),

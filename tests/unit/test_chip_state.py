@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +29,7 @@ FORMAT_1 = {
 """A file as the first version of the project wrote it; never edit."""
 
 
-def private_part(**options: object) -> Part:
+def private_part(**options: Any) -> Part:
     part = Part(**options).slot(0, 0x6487, ECC_PRIVATE)
     part.memory.set_private_key(0, TEST_SCALAR)
     return part.locked(data=False)
@@ -72,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match="No space left"):
         state.save(path, "atecc508a", Part().memory)
     assert path.read_bytes() == before

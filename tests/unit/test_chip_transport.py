@@ -32,17 +32,17 @@ def test_without_power_nothing_answers_and_nothing_wakes() -> None:
     part = Part()
     part.chip.power_off()
     part.wake()
-    assert part.chip.power is Power.OFF
+    assert part.power_is(Power.OFF)
     assert part.write(b"\x00") is None
 
 
 def test_a_part_cannot_be_woken_before_it_is_powered_up() -> None:
     part = Part()
     part.chip.sda_low(80)
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
     part.time += part.profile.power_up_us
     part.chip.sda_low(80)
-    assert part.chip.power is Power.AWAKE
+    assert part.power_is(Power.AWAKE)
 
 
 @pytest.mark.parametrize(("name", "low", "wakes"), [
@@ -52,7 +52,7 @@ def test_the_low_time_decides_about_the_wake(name: str, low: int, wakes: bool) -
     part = Part(name)
     part.time += 1000
     part.chip.sda_low(low)
-    assert (part.chip.power is Power.AWAKE) is wakes
+    assert part.power_is(Power.AWAKE) is wakes
 
 
 def test_the_part_answers_after_the_wake_time_and_not_before() -> None:
@@ -75,7 +75,7 @@ def test_the_wake_answer_is_read_once_and_can_be_reset(part: Part) -> None:
 def test_a_second_wake_pulse_changes_nothing(part: Part) -> None:
     part.transact(0x16, 3, 0, bytes(range(32)))
     part.chip.sda_low(80)
-    assert part.chip.power is Power.AWAKE
+    assert part.power_is(Power.AWAKE)
     assert part.temp_valid
 
 
@@ -281,9 +281,9 @@ def test_the_watchdog_puts_the_part_to_sleep(figure: str, us: int) -> None:
     part.wake()
     part.transact(0x16, 3, 0, bytes(32))
     part.time = woken + us - 1
-    assert part.chip.power is Power.AWAKE
+    assert part.power_is(Power.AWAKE)
     part.time += 1
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
     assert not part.temp_valid
 
 
@@ -292,16 +292,16 @@ def test_the_long_watchdog_of_chip_mode() -> None:
     part.memory.set_config(19, b"\x04")
     part.start()
     part.time += 9_000_000
-    assert part.chip.power is Power.AWAKE
+    assert part.power_is(Power.AWAKE)
     part.time += 1_000_000
-    assert part.chip.power is Power.ASLEEP
+    assert part.power_is(Power.ASLEEP)
 
 
 def test_idle_stops_the_watchdog(part: Part) -> None:
     part.transact(0x16, 3, 0, bytes(32))
     part.write(b"\x02")
     part.time += 60_000_000
-    assert part.chip.power is Power.IDLE
+    assert part.power_is(Power.IDLE)
     part.wake()
     assert part.temp_valid
 
@@ -382,13 +382,13 @@ def test_a_brown_out_without_power_does_not_power_the_part() -> None:
     part = Part()
     part.chip.power_off()
     part.chip.brown_out()
-    assert part.chip.power is Power.OFF
+    assert part.power_is(Power.OFF)
 
 
 def test_pause_of_another_selector_goes_idle_without_an_answer(part: Part) -> None:
     part.write(b"\x03" + Command(0x01, 5).encode())
     part.time = part.chip.busy_until
-    assert part.chip.power is Power.IDLE
+    assert part.power_is(Power.IDLE)
     part.wake()
     assert part.transact(0x01, 0) == b"\0"
 

@@ -119,7 +119,7 @@ def test_an_announced_start_is_told_from_one_that_nobody_expected(bench: Bench) 
     bench.firmware.power_on()
     boot = bench.board.wait_for_boot()
     assert boot.reset.kind == "power-on"
-    assert bench.board.unexpected_boots == ()
+    assert not bench.board.unexpected_boots
     bench.firmware.power_off()
     bench.firmware.power_on()
     bench.board.wait_for_console()

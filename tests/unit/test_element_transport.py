@@ -313,3 +313,18 @@ def test_impossible_addresses_and_parts_are_refused_before_the_bus_is_touched() 
         Element(Script().bus(), 0xC0)
     with pytest.raises(UsageError, match="atmega"):
         Element(Script().bus(), 0x60, "atmega")
+
+
+def test_a_sign_that_was_not_parsed_is_sent_again_alone_because_tempkey_is_untouched() -> None:
+    script = Script().wake().send(NONCE).answer(b"\0").send(SIGN).answer(b"\xff", 64).idle()
+    tested = element(script.wake().send(SIGN).answer(SIGNATURE).sleep())
+    assert tested.sign_digest(0, DIGEST) == SIGNATURE
+    finished(tested)
+
+
+def test_a_sign_that_was_not_attempted_is_repeated_with_its_nonce_because_a_508a_clears_tempkey() -> None:
+    script = Script().wake().send(NONCE).answer(b"\0").send(SIGN).answer(b"\xee", 64).sleep()
+    script.wake().send(Command(Opcode.READ, 0, 5)).answer(bytes.fromhex("87648764")).sleep()
+    tested = element(script.wake().send(NONCE).answer(b"\0").send(SIGN).answer(SIGNATURE).sleep())
+    assert tested.sign_digest(0, DIGEST) == SIGNATURE
+    finished(tested)

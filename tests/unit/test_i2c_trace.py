@@ -9,10 +9,10 @@ import pytest
 
 from hil.clock import World
 from hil.element.device import Element
-from hil.errors import ConfigError, I2CError, I2CNack, RigError
+from hil.errors import ConfigError, ElementError, I2CError, I2CNack, RigError
 from hil.i2c.recorded import RecordedBus
 from hil.i2c.trace import Decoder, TracedBus, Transaction, dump_trace, listing, load_trace
-from hil.wire.atecc import Command, Opcode
+from hil.wire.atecc import Command, Opcode, encode_response
 
 from .element_script import ADDRESS, AnsweringBus, Script
 
@@ -129,6 +129,27 @@ def test_an_agreed_key_is_hidden_and_the_next_answer_is_not() -> None:
     assert element.random() == DIGEST
     answers = [t for t in seen if t.op == "read" and t.length == 35]
     assert [t.data[1:33] for t in answers] == [bytes(32), DIGEST]
+
+
+def test_a_status_in_place_of_an_agreed_key_is_shown() -> None:
+    seen: list[Transaction] = []
+    bus = TracedBus(AnsweringBus(lambda c: b"\x0f"), seen.append)
+    with pytest.raises(ElementError):
+        Element(bus, ADDRESS, "atecc508a").ecdh(0, bytes(64))
+    assert "ECDH: execution error" in listing(seen)
+
+
+def test_an_agreed_key_that_is_read_in_pieces_is_hidden() -> None:
+    seen: list[Transaction] = []
+    script = Script().wake().send(Command(Opcode.ECDH, 0, 0, bytes(64)))
+    group = encode_response(DIGEST)
+    script.read(b"\xff", 1).read(group[:1]).read(group[1:])
+    bus = TracedBus(script.bus(), seen.append)
+    bus.wake_pulse()
+    bus.read(ADDRESS, 4)
+    bus.write(ADDRESS, script.transactions[2].data)
+    assert [bus.read(ADDRESS, n) for n in (1, 1, 34)] == [b"\xff", group[:1], group[1:]]
+    assert [t.data for t in seen[-3:]] == [b"\xff", group[:1], bytes(34)]
 
 
 def test_secrets_are_recorded_if_asked_for() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,30 @@ def test_a_pty_is_read_and_written(pty_pair: tuple[int, str]) -> None:
     assert port.read(before + 30_000) == b""
     assert clock.now >= before + 30_000
     port.close()
+
+
+def test_bytes_that_are_read_late_have_the_time_of_their_arrival(pty_pair: tuple[int, str]) -> None:
+    master, path = pty_pair
+    clock = WallClock()
+    port = serialport.open_port(path, clock=clock)
+    os.write(master, b"early")
+    arrived = clock.now
+    assert port.read(arrived + 2_000_000) == b"early"
+    os.write(master, b"late")
+    sent = clock.now
+    clock.sleep(200_000)
+    assert port.read(clock.now) == b"late"
+    assert sent - 1_000 <= port.arrived_at <= sent + 150_000
+    port.close()
+
+
+def test_closing_a_port_ends_its_thread(pty_pair: tuple[int, str]) -> None:
+    before = threading.active_count()
+    port = serialport.open_port(pty_pair[1], clock=WallClock())
+    assert threading.active_count() == before + 1
+    port.close()
+    port.close()
+    assert threading.active_count() == before
 
 
 def test_a_port_is_opened_exclusively(pty_pair: tuple[int, str]) -> None:
