@@ -34,7 +34,9 @@ def table(figures: Sequence[Figure]) -> str:
     rows = [("figure", "value", "limit", "", "")]
     for f in figures:
         sign = "≥" if f.at_least else "≤"
-        rows.append((f.name, f"{f.value:.3g} {f.unit}", f"{sign} {f.limit:g}", "met" if f.met else "MISSED", f.note))
+        rows.append(
+            (f.name, f"{f.value:.3g} {f.unit}", f"{sign} {f.limit:g}", "met" if f.met else "MISSED", f.note)
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)) + f"  {row[4]}"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NoReturn
+
+import pytest
 
 from hil.errors import UsageError
 
-if TYPE_CHECKING:
-    import pytest
+__all__ = ["STATES", "block", "is_block", "requirements", "wanted_state"]
 
-__all__ = ["STATES", "requirements", "wanted_state"]
+_BLOCKED = "blocked: "
 
 STATES = ("blank", "config-locked", "provisioned", "trust")
 """Life-cycle states of an element."""
+
+
+def block(reason: str) -> NoReturn:
+    """End a test that says nothing, because something it stands on failed."""
+    pytest.skip(_BLOCKED + reason)
+
+
+def is_block(reason: str) -> bool:
+    """Whether a skip's reason comes from :func:`block`."""
+    return reason.startswith(_BLOCKED)
 
 
 def requirements(item: pytest.Item) -> list[str]:

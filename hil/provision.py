@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hil.element.device import Element
     from hil.guard.guard import Guard
 
-__all__ = ["Contents", "KEK_SLOT", "KEY_SLOT", "install_key", "lock_configuration", "lock_data", "plan"]
+__all__ = ["KEK_SLOT", "KEY_SLOT", "Contents", "install_key", "lock_configuration", "lock_data", "plan"]
 
 KEY_SLOT = 0
 KEK_SLOT = 4

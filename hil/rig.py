@@ -7,7 +7,6 @@ and emulated parts; a rig file only names other ports.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hil.board.mongoose import MongooseBoard
@@ -21,14 +20,15 @@ from hil.guard.ledger import Ledger
 from hil.homes import find_homes
 from hil.i2c.mongoose import MongooseI2C
 from hil.i2c.trace import TracedBus, Transaction, listing
+from hil.marks import block
 from hil.measure.connect import Connection, next_connection
 from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
 from hil.power.control import Power
 from hil.power.registry import RelaySettings, open_relay
 from hil.power.relay import State
-from hil.rigfile import capabilities
 from hil.rigguard import policy_for
 from hil.riglock import RigLock
+from hil.rigrecord import ConsoleLines, description, heard
 from hil.serialport import open_port
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hil.board.bootlog import Boot
     from hil.board.console import Console
     from hil.board.espidf import EspIdfBoard
-    from hil.board.transcript import Line, Mark
+    from hil.board.transcript import Mark
     from hil.clock import Calendar, World
     from hil.element.certificates.anchors import Anchor
     from hil.element.certificates.trustgo import TrustChain
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hil.parts import Parts
     from hil.records.journal import Journal
     from hil.rigcloud import RigCloud
-    from hil.rigfile import RigFile, Wire
+    from hil.rigfile import RigFile
     from hil.serialport.port import Port
 
 __all__ = ["Rig", "open_rig"]
@@ -140,8 +140,7 @@ class Rig:
         try:
             self.boot = self._wait_for_start(timeout_ms * 1000)
         except DeviceTimeout:
-            heard = _heard(board.console, mark)
-            self._silence = diagnose_silence(self.file, heard, timeout_ms)
+            self._silence = diagnose_silence(self.file, heard(board.console, mark), timeout_ms)
 
     def _wait_for_start(self, timeout_us: int) -> Boot | None:
         if self._mongoose is not None:
@@ -160,9 +159,7 @@ class Rig:
         if self._power is not None and (self.boot is None or self._power.commanded is not State.ON):
             self.power_on()
         if self.boot is None and (self._mongoose or self._esp_idf) is not None:
-            from hil.run import Blocked
-
-            raise Blocked(f"blocked: the board did not start: {self.diagnose_silence()}")
+            block(f"the board did not start: {self.diagnose_silence()}")
 
     def need_element(self) -> None:
         """Have an element that answers; the wiring suite owns the failure if none does."""
@@ -170,16 +167,14 @@ class Rig:
         try:
             self.element.info_revision()
         except DeviceError as error:
-            from hil.run import Blocked
-
-            raise Blocked(f"blocked: the element does not answer ({error.message})") from error
+            block(f"the element does not answer ({error.message})")
 
     def listen(self, for_us: int) -> bytes:
         """What the board's console says during ``for_us`` microseconds."""
         console = self.console
         mark = console.mark()
         console.listen(for_us)
-        return _heard(console, mark)
+        return heard(console, mark)
 
     @property
     def console(self) -> Console:
@@ -210,7 +205,9 @@ class Rig:
         if not self._esp_idf_ready:
             # A delivered Trust part is locked, so that init changes nothing; any other is refused.
             delivered = self.file.element.state == "trust"
-            self._esp_idf.init(locks=LockState(config=True, data=True, slots=frozenset()) if delivered else None)
+            self._esp_idf.init(
+                locks=LockState(config=True, data=True, slots=frozenset()) if delivered else None
+            )
             self._esp_idf_ready = True
         return self._esp_idf
 
@@ -218,11 +215,10 @@ class Rig:
         """The certificates that the element was delivered with, read over the board or the bus."""
         if self._esp_idf is not None:
             return self.esp_idf_board().trust_chain()
-        from hil.element.certificates.anchors import microchip_anchors
         from hil.element.certificates.trustgo import read_trust_data
 
         self.need_start()
-        return read_trust_data(self.element).rebuild(microchip_anchors()[0].certificate.der)
+        return read_trust_data(self.element).rebuild(self.anchors()[0].certificate.der)
 
     def slot_key(self, slot: int) -> bytes:
         """Public key of a slot, ``X ‖ Y``, over the board's console or the bus."""
@@ -245,7 +241,7 @@ class Rig:
         console = self.console
         first = 0 if self.boot is None else self.boot.at
         since = sum(line.at < first for line in console.transcript.lines)
-        lines = _ConsoleLines(console)
+        lines = ConsoleLines(console)
         return next_connection(lines, since, timeout_us=self.file.connect.timeout_ms * 1000)
 
     def configure(self, config: Mapping[str, object]) -> None:
@@ -382,6 +378,7 @@ class Rig:
             from hil.board.espidf import EspIdfBoard
 
             self._esp_idf = EspIdfBoard(self._port(board.port, board.baud))
+            self._esp_idf.before_send = self.guard.check_call
             self._stack.callback(self._esp_idf.close)
 
     def _open_bus(self) -> None:
@@ -454,7 +451,7 @@ def open_rig(
         rig._open_bus()
         if rig._power is not None:
             rig.power_cycle()
-        journal.event("rig", rig=file.rig, phase="open", **_description(rig))
+        journal.event("rig", rig=file.rig, phase="open", **description(rig))
         rig._stack = stack.pop_all()
         return rig
 
@@ -464,60 +461,3 @@ def _record(journal: Journal, rig: str, emulated: bool, kind: str, fields: objec
     journal.event(kind, rig=rig, emulated=emulated, **fields)
     if fields["phase"] == "intent":
         journal.sync()
-
-
-def _description(rig: Rig) -> dict[str, object]:
-    file = rig.file
-    physical = rig.emulated is None
-    firmware = None if rig.boot is None else rig.boot.firmware
-    rows = (
-        ("board", file.board.kind, file.board.port, {"mcu": file.board.mcu, "mac": file.board.mac, "firmware": firmware}),
-        ("element", file.element.part, "", {"serial": file.element.serial, "revision": file.element.revision}),
-        ("power", file.power.kind, file.power.port, {"channel": file.power.channel}),
-        ("cloud", file.cloud.mode, "", {"account": file.cloud.account_id, "region": file.cloud.region}),
-    )  # fmt: skip
-    wires = () if file.wiring is None else file.wiring.rows()
-    return {
-        "emulated": not physical,
-        "clock": rig.clock.kind,
-        "description": file.description,
-        "file": str(file.path),
-        "parts": [
-            {
-                "part": part,
-                "kind": kind,
-                "physical": physical if part != "cloud" else file.cloud.mode == "aws",
-                "port": port,
-                "identity": {name: value for name, value in identity.items() if value is not None},
-            }
-            for part, kind, port, identity in rows
-        ],
-        "wiring": [{"signal": signal, **_given(wire)} for signal, wire in wires],
-        "capabilities": sorted(capabilities(file)),
-    }
-
-
-def _given(wire: Wire) -> dict[str, object]:
-    return {name: value for name, value in asdict(wire).items() if value is not None}
-
-
-class _ConsoleLines:
-    """A console's lines, for readers of the measuring layer."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self.clock = console.clock
-
-    @property
-    def lines(self) -> Sequence[Line]:
-        return self._console.transcript.lines
-
-    def pump(self, deadline: int) -> bool:
-        return self._console.pump(deadline)
-
-
-def _heard(console: Console, mark: Mark) -> bytes:
-    """What was received after ``mark``."""
-    console.drain()
-    entries = console.transcript.entries_since(mark)
-    return b"".join(entry.data for entry in entries if entry.kind != "sent")

@@ -13,11 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from hil.cloud.devicepolicy import device_policy
 from hil.cloud.ledger import Ledger
 from hil.cloud.local.endpoint import Endpoint
 from hil.cloud.local.faults import Fault
 from hil.cloud.local.pki import ServerPki
-from hil.cloud.devicepolicy import device_policy
 from hil.cloud.registration import Registrar
 from hil.cloud.session import CloudSession
 from hil.element.certificates.selfsigned import signing_request
@@ -86,7 +86,9 @@ class RigCloud:
         emulated.network.listen(
             self.host,
             PORT,
-            lambda link: endpoint.session(link.send, link.close, link.now, link.at, client=link.client).receive,
+            lambda link: (
+                endpoint.session(link.send, link.close, link.now, link.at, client=link.client).receive
+            ),
         )
         self._endpoint = endpoint
 

@@ -12,8 +12,8 @@ import pytest
 
 from hil import rigfile, suitegraph
 from hil.clock import Calendar, wall_us
-from hil.errors import HilError, RigError, UsageError
-from hil.marks import requirements, wanted_state
+from hil.errors import HilError, RigError
+from hil.marks import block, is_block, requirements, wanted_state
 from hil.measure.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from hil.rig import Rig
     from hil.rigfile import RigFile
 
-__all__ = ["Blocked", "Options", "Run"]
-
-
-class Blocked(pytest.skip.Exception):
-    """A test says nothing, because something it stands on failed."""
+__all__ = ["Options", "Run"]
 
 
 @dataclass(frozen=True)
@@ -249,8 +245,7 @@ class Run:
     def check_blocked(self, item: pytest.Item) -> None:
         """Skip a test whose suite stands on a failed one.
 
-        Raises:
-            Blocked: names the suite and what failed there.
+        The reason names that suite and what failed there.
         """
         test = self._current(item)
         behind = suitegraph.blockers(test.suite)
@@ -262,7 +257,7 @@ class Run:
                     self.journal.event(
                         "suite-blocked", rig=test.rig, suite=test.suite, by=suite.name, reason=reason
                     )
-                raise Blocked(f"blocked: {suite.name} failed: {reason}", _use_item_location=True)
+                block(f"{suite.name} failed: {reason}")
 
     def phase_ended(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take the verdict of a phase; on failure attach what the rig has seen."""
@@ -271,8 +266,8 @@ class Run:
         if report.when == "call" and report.passed:
             self._judge_measurements(test, report)
         if report.skipped:
-            test.verdict = Verdict.BLOCKED if isinstance(error, Blocked) else Verdict.SKIPPED
             test.reason = _skip_reason(report)
+            test.verdict = Verdict.BLOCKED if is_block(test.reason) else Verdict.SKIPPED
         elif report.failed and test.verdict is not Verdict.FAIL:
             broken_rig = isinstance(error, RigError) or (
                 report.when != "call" and not isinstance(error, AssertionError)

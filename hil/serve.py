@@ -99,9 +99,9 @@ class Served:
             rig.network.listen(
                 host,
                 PORT,
-                lambda link: endpoint.session(
-                    link.send, link.close, link.now, link.at, client=link.client
-                ).receive,
+                lambda link: (
+                    endpoint.session(link.send, link.close, link.now, link.at, client=link.client).receive
+                ),
             )
             server = stack.enter_context(LocalCloudServer(local))
             self.addresses["mqtt"] = {

@@ -15,10 +15,16 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("rig")
-@click.option("--board-pty", type=click.Path(path_type=Path), help="Link of this name to the board's console.")
+@click.option(
+    "--board-pty", type=click.Path(path_type=Path), help="Link of this name to the board's console."
+)
 @click.option("--i2c-socket", type=click.Path(path_type=Path), help="Unix socket of the I2C bus.")
 @click.option(
-    "--i2c-hz", type=click.IntRange(1_000, 1_000_000), default=100_000, show_default=True, help="Its bus speed."
+    "--i2c-hz",
+    type=click.IntRange(1_000, 1_000_000),
+    default=100_000,
+    show_default=True,
+    help="Its bus speed.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="NAME", help="Give the rig a fault; repeatable.")
 def command(

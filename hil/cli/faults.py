@@ -16,7 +16,9 @@ def command(as_json: bool) -> None:
     from hil.emulator.faults import FAULTS
 
     if as_json:
-        rows = {n: {"meaning": f.meaning, "suite": f.owner, "needs": sorted(f.needs)} for n, f in FAULTS.items()}
+        rows = {
+            n: {"meaning": f.meaning, "suite": f.owner, "needs": sorted(f.needs)} for n, f in FAULTS.items()
+        }
         click.echo(json.dumps(rows, indent=2))
         return
     width = max(map(len, FAULTS))

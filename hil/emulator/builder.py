@@ -227,9 +227,7 @@ BOARDS: Mapping[str, Callable[[EmulatedRig, Emulation], EmulatedBoard]] = {
 """Firmware model by the board kind of the rig file."""
 
 
-def build(
-    file: RigFile, *, faults: Sequence[str], calendar: Calendar, paced: bool = False
-) -> EmulatedRig:
+def build(file: RigFile, *, faults: Sequence[str], calendar: Calendar, paced: bool = False) -> EmulatedRig:
     """Build the world of an emulated rig; everything is off until its relay switches on.
 
     Args:

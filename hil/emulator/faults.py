@@ -70,19 +70,29 @@ def _refuse(rig: EmulatedRig) -> None:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "sda-scl-swapped": Fault("SDA and SCL are exchanged at the element", "wiring", frozenset({"i2c"}), after=_swap),
-    "element-unpowered": Fault("the element's supply wire is broken", "wiring", frozenset({"i2c"}), after=_unpower),
+    "sda-scl-swapped": Fault(
+        "SDA and SCL are exchanged at the element", "wiring", frozenset({"i2c"}), after=_swap
+    ),
+    "element-unpowered": Fault(
+        "the element's supply wire is broken", "wiring", frozenset({"i2c"}), after=_unpower
+    ),
     "relay-stuck-off": Fault("the relay never switches on", "power", frozenset({"power"}), after=_stick_off),
     "wrong-key-in-slot": Fault(
-        "another private key arrives in the slot than was written", "provisioning", frozenset({"provision"}),
+        "another private key arrives in the slot than was written",
+        "provisioning",
+        frozenset({"provision"}),
         after=_wrong_key,
     ),
     "foreign-signer": Fault(
-        "the delivered certificates were signed by nobody we know", "certificates", frozenset({"certificates"}),
+        "the delivered certificates were signed by nobody we know",
+        "certificates",
+        frozenset({"certificates"}),
         before=_foreign,
     ),
-    "broker-refuses": Fault("the MQTT endpoint refuses every connection", "connect", frozenset({"mqtt"}), after=_refuse),
-}  # fmt: skip
+    "broker-refuses": Fault(
+        "the MQTT endpoint refuses every connection", "connect", frozenset({"mqtt"}), after=_refuse
+    ),
+}
 
 
 def check_faults(names: Sequence[str], rigs: Sequence[RigFile]) -> None:

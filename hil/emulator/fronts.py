@@ -20,12 +20,13 @@ import stat
 import struct
 import termios
 import tty
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.errors import I2CError, PortError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hil.clock import Task, World
     from hil.emulator.bus import I2CMaster
     from hil.emulator.uart import Uart

@@ -18,12 +18,12 @@ from hil.guard.lint import lint
 from hil.guard.operations import Operation, classify, slot_of
 from hil.guard.permit import Permit, RpcCall, issue
 from hil.guard.roads import rpc_actions
-from hil.wire.atecc import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from hil.guard.ledger import Ledger
+    from hil.wire.atecc import Command
 
 __all__ = ["Facts", "Guard", "Policy", "Requirement", "config_digest"]
 
@@ -84,59 +84,6 @@ def config_digest(config: bytes) -> str:
     for index in (*range(16), 84, 85, 86, 87):
         decided[index] = 0
     return hashlib.sha256(bytes(decided)).hexdigest()
-
-
-REQUIREMENTS: tuple[Requirement, ...] = (
-    Requirement(
-        "rig lock",
-        lambda guard, op, facts: guard.owns_rig(),
-        lambda guard, op, facts: "this process does not own the rig",
-        "run through the rig, so that its lock is held",
-    ),
-    Requirement(
-        "expendable",
-        lambda guard, op, facts: guard.policy.expendable,
-        lambda guard, op, facts: "the rig file does not say that the element is expendable",
-        "set `expendable: true` under `element:` only if this part may be used up",
-    ),
-    Requirement(
-        "serial named",
-        lambda guard, op, facts: facts.serial in guard.policy.allowed_serials,
-        lambda guard, op, facts: f"element {facts.serial} was not named on the command line",
-        "add --allow-irreversible SERIAL with the serial number printed on the part's record",
-    ),
-    Requirement(
-        "ledger closed",
-        lambda guard, op, facts: not guard.ledger.open_intents(facts.serial),
-        lambda guard, op, facts: f"an earlier operation on element {facts.serial} has no known result",
-        "inspect it: hil ledger resolve SERIAL",
-    ),
-    Requirement(
-        "configuration known",
-        lambda guard, op, facts: op not in (*LOCKS, Operation.WRITE_CONFIG) or facts.config is not None,
-        lambda guard, op, facts: f"{op} without the configuration it concerns",
-        "pass the 128 bytes that are to be in force",
-    ),
-    Requirement(
-        "configuration approved",
-        lambda guard, op, facts: (
-            op not in LOCKS
-            or (facts.config is not None and config_digest(facts.config) in guard.policy.approved_configs)
-        ),
-        lambda guard, op, facts: (
-            "the configuration was not approved"
-            + ("" if facts.config is None else f": digest {config_digest(facts.config)[:16]}…")
-        ),
-        "review it, then: hil config approve FILE",
-    ),
-    Requirement(
-        "lint",
-        lambda guard, op, facts: not guard.unaccepted(op, facts),
-        lambda guard, op, facts: "the configuration lint found: " + "; ".join(guard.unaccepted(op, facts)),
-        "mend the configuration, or accept a finding by its id",
-    ),
-)
-"""Every condition of a permit, in the order in which a refusal lists them."""
 
 
 class Guard:
@@ -238,6 +185,14 @@ class Guard:
             else:
                 self.filter.outgoing(*action)
 
+    def check_call(self, call: RpcCall) -> None:
+        """Look at an irreversible console command before it is sent.
+
+        Raises:
+            GuardRefusal: it is not armed.
+        """
+        self._allow(call)
+
     def _allow(self, action: Command | RpcCall) -> None:
         if action not in self._armed:
             raise GuardRefusal(
@@ -258,6 +213,59 @@ class Guard:
                 "actions": [_describe(a) for a in actions],
             },
         )
+
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement(
+        "rig lock",
+        lambda guard, op, facts: guard.owns_rig(),
+        lambda guard, op, facts: "this process does not own the rig",
+        "run through the rig, so that its lock is held",
+    ),
+    Requirement(
+        "expendable",
+        lambda guard, op, facts: guard.policy.expendable,
+        lambda guard, op, facts: "the rig file does not say that the element is expendable",
+        "set `expendable: true` under `element:` only if this part may be used up",
+    ),
+    Requirement(
+        "serial named",
+        lambda guard, op, facts: facts.serial in guard.policy.allowed_serials,
+        lambda guard, op, facts: f"element {facts.serial} was not named on the command line",
+        "add --allow-irreversible SERIAL with the serial number printed on the part's record",
+    ),
+    Requirement(
+        "ledger closed",
+        lambda guard, op, facts: not guard.ledger.open_intents(facts.serial),
+        lambda guard, op, facts: f"an earlier operation on element {facts.serial} has no known result",
+        "inspect it: hil ledger resolve SERIAL",
+    ),
+    Requirement(
+        "configuration known",
+        lambda guard, op, facts: op not in (*LOCKS, Operation.WRITE_CONFIG) or facts.config is not None,
+        lambda guard, op, facts: f"{op} without the configuration it concerns",
+        "pass the 128 bytes that are to be in force",
+    ),
+    Requirement(
+        "configuration approved",
+        lambda guard, op, facts: (
+            op not in LOCKS
+            or (facts.config is not None and config_digest(facts.config) in guard.policy.approved_configs)
+        ),
+        lambda guard, op, facts: (
+            "the configuration was not approved"
+            + ("" if facts.config is None else f": digest {config_digest(facts.config)[:16]}…")
+        ),
+        "review it, then: hil config approve FILE",
+    ),
+    Requirement(
+        "lint",
+        lambda guard, op, facts: not guard.unaccepted(op, facts),
+        lambda guard, op, facts: "the configuration lint found: " + "; ".join(guard.unaccepted(op, facts)),
+        "mend the configuration, or accept a finding by its id",
+    ),
+)
+"""Every condition of a permit, in the order in which a refusal lists them."""
 
 
 def _check_covered(permit: Permit, action: Command | RpcCall) -> None:

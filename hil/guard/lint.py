@@ -89,7 +89,9 @@ class _Slot:
 
 
 def _slots(config: bytes) -> list[_Slot]:
-    word = lambda offset: config[offset] | config[offset + 1] << 8  # noqa: E731
+    def word(offset: int) -> int:
+        return config[offset] | config[offset + 1] << 8
+
     return [_Slot(n, word(20 + 2 * n), word(96 + 2 * n)) for n in range(16)]
 
 
@@ -194,6 +196,6 @@ def _slot(slot: _Slot, slots: list[_Slot], production: bool) -> Iterator[Finding
             yield Finding(
                 f"open-kek:{kek.number}", "error" if production else "note", kek.where,
                 f"slot {kek.number} encrypts slot {n} but anyone may overwrite it in clear",
-                "whoever reaches the bus sets a key of his own and replaces what it protects: only for testing",
+                "whoever reaches the bus sets a key of his own and replaces what it protects",
                 "set WriteConfig of the slot to Never or Encrypt", "DS508 table 2-8",
             )  # fmt: skip

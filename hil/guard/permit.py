@@ -7,7 +7,6 @@ transport filter compares the very bytes once more.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, final
 
@@ -15,6 +14,7 @@ from hil.errors import GuardRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from hil.guard.operations import Operation
     from hil.wire.atecc import Command

@@ -37,19 +37,19 @@ class TimedLine(Protocol):
     """A console line with the time at which it began, in microseconds."""
 
     @property
-    def at(self) -> int: ...  # noqa: D102
+    def at(self) -> int: ...
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def text(self) -> str: ...
 
 
 class LineSource(Protocol):
     """What reading a connection needs of a console."""
 
     @property
-    def clock(self) -> Clock: ...  # noqa: D102
+    def clock(self) -> Clock: ...
     @property
-    def lines(self) -> Sequence[TimedLine]: ...  # noqa: D102
-    def pump(self, deadline: int) -> bool: ...  # noqa: D102
+    def lines(self) -> Sequence[TimedLine]: ...
+    def pump(self, deadline: int) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Connection:
         if self.connack is None:
             last = f"; then: {self.ended!r}" if self.ended else ""
             where = (
-                "the endpoint closed the connection instead of sending CONNACK: certificate not registered or "
-                "not active, no policy, or the broker refuses"
+                "the endpoint closed the connection instead of sending CONNACK: certificate not registered "
+                "or not active, no policy, or the broker refuses"
                 if self.count("tls")
                 else "the TLS handshake did not end: server chain, clock, or the element"
             )

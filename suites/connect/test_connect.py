@@ -39,9 +39,7 @@ def test_the_element_signs_exactly_once_and_the_mcu_never(connected: Connection)
 
 
 @pytest.mark.req("HIL-CONN-003")
-def test_it_connects_within_the_limit(
-    rig: Rig, connected: Connection, measure: Measurements
-) -> None:
+def test_it_connects_within_the_limit(rig: Rig, connected: Connection, measure: Measurements) -> None:
     """The claim of the first article: from ten seconds or more to less than one."""
     assert connected.connack == 0, connected.explain()
     limit = Limit(high=rig.file.connect.limit_ms, warn_high=rig.file.connect.warn_ms)

@@ -41,9 +41,7 @@ def short_scalar(zeros: int) -> bytes:
 
 @pytest.mark.req("HIL-PROV-001")
 @pytest.mark.parametrize("leading_zeros", [0, 1, 2])
-def test_the_key_in_the_slot_is_the_key_that_was_made(
-    rig: Rig, element: Element, leading_zeros: int
-) -> None:
+def test_the_key_in_the_slot_is_the_key_that_was_made(rig: Rig, element: Element, leading_zeros: int) -> None:
     """Both zones locked, key-encryption key into slot 4, the key into slot 0 by encrypted write."""
     scalar = short_scalar(leading_zeros) if leading_zeros else ordinary_scalar()
     provision.lock_data(element, rig.guard, provision.Contents.zeros(element.config))
@@ -64,7 +62,5 @@ def test_a_wrong_key_encryption_key_changes_nothing(rig: Rig, element: Element) 
     serial = element.serial_number().hex()
     permit = rig.guard.permit(Operation.WRITE_PRIVATE_KEY, Facts(serial, slot=provision.KEY_SLOT))
     with pytest.raises(DeviceError):
-        irreversible.write_private_key(
-            element, provision.KEY_SLOT, second, permit, write_key=os.urandom(32)
-        )
+        irreversible.write_private_key(element, provision.KEY_SLOT, second, permit, write_key=os.urandom(32))
     assert element.public_key(provision.KEY_SLOT) == public_half(first)

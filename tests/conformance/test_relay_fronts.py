@@ -1,4 +1,4 @@
-"""Every relay driver against its emulated twin over a real pty or a real TCP connection, on the wall clock."""
+"""Every relay driver against its emulated twin over a real pty or a real TCP connection, in real time."""
 
 from __future__ import annotations
 

@@ -116,10 +116,13 @@ def test_the_bus_the_console_and_the_cloud_answer_and_sigterm_ends_it_cleanly(
 
     context = ssl.create_default_context(cadata=addresses["mqtt"]["ca_pem"])
     address = (addresses["mqtt"]["host"], addresses["mqtt"]["port"])
-    with socket.create_connection(address, timeout=PATIENCE_S) as raw, pytest.raises(ssl.SSLError):
-        # No client certificate: refused in the handshake (1.2) or at the first read (1.3).
-        with context.wrap_socket(raw, server_hostname=endpoint) as tls:
-            tls.recv(1)
+    # No client certificate: refused in the handshake (1.2) or at the first read (1.3).
+    with (
+        socket.create_connection(address, timeout=PATIENCE_S) as raw,
+        pytest.raises(ssl.SSLError),
+        context.wrap_socket(raw, server_hostname=endpoint) as tls,
+    ):
+        tls.recv(1)
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0

@@ -83,7 +83,8 @@ def test_the_wheel_runs_the_suites(wheel: Path, tmp_path: Path) -> None:
 def test_an_editable_install_runs_the_suites(source: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "environment")
     run(
-        [str(python), "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(source)],
+        [str(python), "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation",
+         "-e", str(source)],
         tmp_path,
     )  # fmt: skip
     suites_run_in_an_empty_folder(python, tmp_path / "empty")

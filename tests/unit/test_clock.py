@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -275,6 +276,9 @@ def play(
     with World(fast_path=fast_path, fiber=ThreadFiber if threads else Fiber) as world:
         signal = world.signal()
 
+        def arrive(row: tuple[int, str, int]) -> None:
+            seen.append((*row, world.now))
+
         def task(name: int, program: list[Step]) -> None:
             for verb, us in program:
                 if verb == "spend":
@@ -285,10 +289,10 @@ def play(
                     signal.set()
                 else:
                     world.wait(signal, world.now + us)
-                world.after(3, lambda at=world.now: seen.append((name, verb, at, world.now)), "byte")  # type: ignore[misc]
+                world.after(3, partial(arrive, (name, verb, world.now)), "byte")
 
         for number, program in enumerate(programs):
-            world.spawn(lambda n=number, p=program: task(n, p), f"task {number}")  # type: ignore[misc]
+            world.spawn(partial(task, number, program), f"task {number}")
         world.run_for(700)
         return seen, dict(world.account)
 

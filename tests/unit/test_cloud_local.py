@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -282,3 +284,15 @@ def test_validity_is_judged_by_the_calendar_of_the_cloud() -> None:
         cloud.iot.register_certificate_without_ca(certificatePem=pem)
     with LocalCloud(calendar=Calendar(now - 40 * 365 * 86400)) as cloud:
         cloud.iot.register_certificate_without_ca(certificatePem=pem)
+
+
+def test_nothing_heavy_is_imported_before_a_cloud_is_opened() -> None:
+    program = (
+        "import sys, hil.cloud.session, hil.cloud.registration, hil.cloud.bulk, hil.cloud.cleanup,"
+        " hil.cloud.local.control, hil.cloud.local.server\n"
+        "print([name for name in ('moto', 'boto3', 'botocore', 'flask', 'werkzeug') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

@@ -7,7 +7,11 @@ import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hil.clock import Calendar
 from hil.cloud.local.control import LocalCloud
+from hil.cloud.local.endpoint import Endpoint
+from hil.cloud.local.faults import SessionLog
+from hil.cloud.local.pki import ServerPki
 from hil.cloud.ownca import OwnCa
 from hil.cloud.pem import load_certificate, to_der
 from hil.cloud.registry import CertificateRecord, certificate_id
@@ -170,3 +174,27 @@ def test_without_its_template_a_ca_only_registers(factory: Factory) -> None:
     _, second = factory.connect()
     assert second.status == "PENDING_ACTIVATION"
     assert factory.cloud.iot.list_things()["things"] == []
+
+
+def test_the_endpoint_refuses_the_first_connection_and_admits_the_next(factory: Factory) -> None:
+    factory.register(template())
+    cloud = factory.cloud
+    endpoint = Endpoint(
+        cloud.registry,
+        ServerPki(cloud.endpoint, Calendar()),
+        account=cloud.account_id,
+        region=cloud.region,
+        host=cloud.endpoint,
+        first_connect=cloud.first_connect,
+    )
+    pem = factory.ca.issue("one", ec.generate_private_key(ec.SECP256R1()).public_key())
+    log = SessionLog(1, "test", 0, client_chain=(to_der(load_certificate(pem)),))
+    assert "is PENDING_ACTIVATION" in str(endpoint.admit(log))
+    record = endpoint.admit(log)
+    assert isinstance(record, CertificateRecord)
+    assert [thing.name for thing in record.things] == ["hil-one"]
+    cloud.iot.update_certificate(certificateId=record.certificate_id, newStatus="REVOKED")
+    assert "is REVOKED" in str(endpoint.admit(log))
+    stranger = OwnCa().issue("one", ec.generate_private_key(ec.SECP256R1()).public_key())
+    log = SessionLog(2, "test", 0, client_chain=(to_der(load_certificate(stranger)),))
+    assert "is not registered" in str(endpoint.admit(log))

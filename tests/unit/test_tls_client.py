@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hil.clock import Calendar, World
 from hil.cloud.local.faults import Fault
 from hil.cloud.local.pki import ServerPki
+from hil.emulator.network import Stream
 from hil.errors import DeviceError, UsageError
 from hil.tls.alerts import ServerChainError, TlsError
 from hil.tls.key import Offload
@@ -285,12 +286,15 @@ def test_an_error_of_the_element_comes_out_unchanged_and_ends_the_connection(
         def sign_digest(self, digest: bytes) -> bytes:
             raise DeviceError("Sign: status 0x0F (execution error)")
 
+    stream = bench.network.connect(HOST, 8883)
+    assert isinstance(stream, Stream)
+    hello: list[int] = []
+    bench.network.on_flight = lambda flight: hello.append(stream.sent_bytes)
     with pytest.raises(DeviceError, match="0x0F"):
-        bench.tls(device, versions=[version], offload=Broken(device).offload())
+        bench.tls(device, stream=stream, versions=[version], offload=Broken(device).offload())
     bench.world.sleep(RTT)
-    log = bench.endpoint.logs[0]
-    assert log.closed_us is not None
-    assert log.client_chain == (), "not a byte of the unfinished flight was sent"
+    assert bench.endpoint.logs[0].closed_us is not None
+    assert stream.sent_bytes == hello[0], "not a byte of the unfinished flight was sent"
 
 
 # -- refused by the server, lost, late -------------------------------------------------------------
@@ -404,3 +408,33 @@ def test_a_write_to_a_server_that_is_gone_is_a_lost_connection(bench: Bench, dev
     bench.world.sleep(2 * RTT)
     with pytest.raises(TlsError, match="lost"):
         client.connection.send(b"and again")
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_an_alert_on_the_open_connection_is_told_by_the_read(
+    bench: Bench, device: Device, version: Version
+) -> None:
+    stream = bench.network.connect(HOST, 8883)
+    client = Client(bench.world, bench.tls(device, stream=stream, versions=[version]))
+    client.connect()
+    stream.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+    with pytest.raises(TlsError) as caught:
+        client.connection.recv()
+    assert (caught.value.alert, caught.value.by) == ("bad_record_mac", "peer")
+    assert "decryption failed" in bench.endpoint.logs[0].reason
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_point_that_is_not_on_the_curve_never_reaches_the_element(
+    bench: Bench, device: Device, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    element = Element(device)
+
+    def not_on_the_curve(point: bytes) -> object:
+        raise UsageError("these 64 bytes are not a point of P-256")
+
+    monkeypatch.setattr("hil.tls.tlslite_hooks.load_point", not_on_the_curve)
+    with pytest.raises(TlsError) as caught:
+        bench.tls(device, versions=[version], offload=element.offload())
+    assert (caught.value.alert, caught.value.by) == ("illegal_parameter", "us")
+    assert element.calls["agree"] == element.calls["sign"] == 0

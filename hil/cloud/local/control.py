@@ -142,7 +142,7 @@ class LocalRegistry:
         ]
         arns = {thing.arn for thing in things}
         groups = [group.arn for group in list(backend.thing_groups.values()) if arns & set(group.things)]
-        targets = {entry.arn}
+        targets = {entry.arn, *groups}
         return CertificateRecord(
             certificate_id=certificate_id,
             arn=entry.arn,
