@@ -90,8 +90,6 @@ class WsReader:
         length, at = buffer[1] & 0x7F, 2
         if length >= 126:
             size = 2 if length == 126 else 8
-            if len(buffer) < 2 + size:
-                return None
             length, at = int.from_bytes(buffer[2 : 2 + size], "big"), 2 + size
         if length > MAX_MESSAGE:
             raise FrameError(f"a WebSocket frame of {length} bytes")

@@ -213,6 +213,36 @@ def test_a_revoked_device_is_disconnected_by_a_recheck(bench: Bench, device: Dev
     assert "REVOKED" in bench.endpoint.logs[0].reason
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_refusal_may_be_an_alert_within_the_handshake(
+    pki: ServerPki, device: Device, version: Any
+) -> None:
+    with World() as world:
+        bench = Bench(world, pki, refusal="handshake")
+
+        def use() -> None:
+            Client(world, bench.tls(device, versions=[version])).connect()
+
+        with pytest.raises(TlsError) as caught:
+            use()
+        assert caught.value.by == "peer"
+        assert "not registered" in bench.endpoint.logs[0].reason
+        bench.registry.records[device.id] = record(device)
+        assert Client(world, bench.tls(device, versions=[version])).connect() == ConnAck(0)
+        assert len(bench.endpoint.logs[1].client_chain) == 2
+
+
+def test_the_refusal_may_be_a_connack_with_code_5(pki: ServerPki, device: Device) -> None:
+    with World() as world:
+        bench = Bench(world, pki, refusal="connack")
+        for registered in (None, record(device, policy="")):
+            if registered is not None:
+                bench.registry.records[device.id] = registered
+            client = Client(world, bench.tls(device))
+            assert [client.connect(), client.next()] == [ConnAck(5), None]
+            assert bench.endpoint.logs[-1].verdict == "refused"
+
+
 # -- before MQTT ----------------------------------------------------------------------------------
 
 

@@ -143,6 +143,16 @@ def test_a_reply_is_found_between_log_lines() -> None:
     assert text(list(events)) == b'log {"a":1}\n\n\n\n\nmore\n'
 
 
+def test_a_stream_byte_by_byte_gives_the_same_frames() -> None:
+    stream = b'log\n\n"""' + SCAN + b'e98ce17e"""\n{"plain":1}\n\n"""\x04"""\nx\n{"plain":2}8a1c2e3d\n'
+    stream = stream.replace(b"8a1c2e3d", crc_field(b'{"plain":2}'))
+    receiver = ClientReceiver()
+    events = [event for byte in stream for event in receiver.feed(bytes((byte,)))]
+    found = [event for event in events if not isinstance(event, Text)]
+    assert found == [Frame(SCAN), Handshake(), Frame(b'{"plain":2}')]
+    assert text(list(events)) == b'log\n\n\n{"plain":1}\n\n\nx\n'
+
+
 def test_text_is_handed_out_before_its_line_ends() -> None:
     receiver = ClientReceiver()
     assert receiver.feed(b"prompt> ") == [Text(b"prompt> ")]

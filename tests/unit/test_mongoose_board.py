@@ -26,6 +26,7 @@ from hil.guard.operations import Operation
 from hil.guard.permit import RpcCall, issue
 from hil.i2c.mongoose import MongooseI2C
 from hil.wire.mgrpc import (
+    HANDSHAKE,
     XOFF,
     XON,
     DeviceReceiver,
@@ -171,6 +172,29 @@ def test_a_missing_reply_times_out_and_a_late_one_is_not_taken_for_the_next(
     device.send = send
     send(delayed[0])
     assert board.rpc.call("Fast") == "right"
+
+
+def test_a_stale_reply_between_request_and_reply_is_skipped(
+    board: MongooseBoard, device: ScriptedDevice
+) -> None:
+    device.methods["Sys.Uptime"] = lambda params: "right"
+    device.before_reply = encode_frame(b'{"id":7,"src":"esp","dst":"hil","result":"stale"}')
+    assert board.rpc.call("Sys.Uptime") == "right"
+
+
+def test_after_a_timeout_the_next_call_begins_with_a_handshake(
+    board: MongooseBoard, device: ScriptedDevice
+) -> None:
+    device.methods["RPC.Ping"] = lambda params: None
+    board.ping()
+    board.ping()
+    assert device.raw.count(HANDSHAKE) == 1
+    device.send = lambda data: None
+    with pytest.raises(DeviceTimeout):
+        board.ping()
+    device.send = device.uart.send
+    board.ping()
+    assert device.raw.count(HANDSHAKE) == 2
 
 
 def test_only_one_call_can_be_in_flight(board: MongooseBoard, device: ScriptedDevice) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cryptography import x509
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from hil.cloud.local.pki import ChainKind, ServerPki, Variant
     from hil.tls.hello import ClientHello
 
-__all__ = ["ALPN_MQTT", "Endpoint"]
+__all__ = ["ALPN_MQTT", "Endpoint", "Refusal"]
+
+Refusal = Literal["close", "connack", "handshake"]
 
 ALPN_MQTT = "x-amzn-mqtt-ca"
 """Application protocol of MQTT with client certificates; port 443 requires it."""
@@ -57,6 +59,9 @@ class Endpoint:
             registered; its record, or None if no registered CA signed it.
         limits: quotas.
         sni_required: refuse connections without SNI.
+        refusal: how a device that is not wanted learns it: ``"close"`` (after CONNECT, without CONNACK),
+            ``"connack"`` (CONNACK 5, then close) or ``"handshake"`` (an alert instead of a connection;
+            reports of what AWS does contradict each other, see floci pull request 3180).
         calendar: refuse expired client certificates by this date. None: they are let in; what AWS
             does is not published.
     """
@@ -73,6 +78,7 @@ class Endpoint:
         first_connect: Callable[[bytes], CertificateRecord | None] | None = None,
         limits: Limits | None = None,
         sni_required: bool = True,
+        refusal: Refusal = "close",
         calendar: Calendar | None = None,
     ) -> None:
         self.host = host
@@ -83,6 +89,7 @@ class Endpoint:
         """Every connection so far, oldest first."""
         self.faults: Callable[[int], frozenset[Fault]] = lambda number: frozenset()
         """What goes wrong on connection ``number`` (counted from 1)."""
+        self.refusal = refusal
         self._registry = registry
         self._names = {name.lower() for name in (host, *names)}
         self._first_connect = first_connect

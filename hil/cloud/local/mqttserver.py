@@ -7,7 +7,7 @@ is not answered at all. (Developer guide, "MQTT"; aws-iot-device-sdk-js issue 12
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from hil.cloud.local.faults import Fault
 from hil.cloud.policy import decide, parse_policies
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from hil.cloud.local.broker import Broker, StoredSession
     from hil.cloud.local.faults import SessionLog
-    from hil.cloud.policy import Statement
+    from hil.cloud.policy import Decision, Statement
     from hil.cloud.registry import CertificateRecord
 
 __all__ = ["Authority", "MqttServer", "Timer", "Timers"]
@@ -68,6 +68,7 @@ class Authority(Protocol):
     """Who decides about certificates; the endpoint."""
 
     arn_prefix: str
+    refusal: Literal["close", "connack", "handshake"]
 
     def admit(self, log: SessionLog) -> CertificateRecord | str:
         """The record of an active certificate, or the reason for refusing it."""
@@ -183,20 +184,26 @@ class MqttServer:
             return
         record = self._authority.admit(log)
         if isinstance(record, str):
-            self._end(record)
+            self._refuse(record)
             return
         try:
             self._statements = parse_policies(record.policies)
         except ConfigError as error:
-            self._end(f"a policy of certificate {record.certificate_id} is broken: {error.message}")
+            self._refuse(f"a policy of certificate {record.certificate_id} is broken: {error.message}")
             return
         self._variables = connection_variables(packet.client_id, record, log.client_chain[0])
-        if not self._allowed("iot:Connect", "client", packet.client_id):
-            return
-        if Fault.REFUSE in log.faults:
-            self._end("refused on purpose")
-            return
-        self._accept(packet, now)
+        decision = self._decision("iot:Connect", "client", packet.client_id)
+        if not decision.allowed:
+            self._refuse(decision.reason)
+        elif Fault.REFUSE in log.faults:
+            self._refuse("refused on purpose")
+        else:
+            self._accept(packet, now)
+
+    def _refuse(self, reason: str) -> None:
+        if self._authority.refusal == "connack":
+            self._send(ConnAck(5))
+        self._end(reason)
 
     def _accept(self, packet: Connect, now: int) -> None:
         log, limits = self._log, self._broker.limits
@@ -267,7 +274,7 @@ class MqttServer:
     def deliver(self, message: Publish) -> None:
         """See :class:`hil.cloud.local.broker.Subscriber`."""
         session = self._session
-        if self._over or session is None or not self._may_receive(message.topic):
+        if self._over or session is None or not self._decision("iot:Receive", "topic", message.topic).allowed:
             return
         if message.qos and len(session.in_flight) >= self._broker.limits.in_flight:
             session.waiting.append(message)
@@ -303,15 +310,14 @@ class MqttServer:
 
     def _allowed(self, action: str, kind: str, name: str) -> bool:
         """Whether the policies allow it; if not, the connection ends."""
-        resource = f"{self._authority.arn_prefix}:{kind}/{name}"
-        decision = decide(self._statements, action, resource, self._variables)
+        decision = self._decision(action, kind, name)
         if not decision.allowed and not self._over:
             self._end(decision.reason)
         return decision.allowed
 
-    def _may_receive(self, topic: str) -> bool:
-        resource = f"{self._authority.arn_prefix}:topic/{topic}"
-        return decide(self._statements, "iot:Receive", resource, self._variables).allowed
+    def _decision(self, action: str, kind: str, name: str) -> Decision:
+        resource = f"{self._authority.arn_prefix}:{kind}/{name}"
+        return decide(self._statements, action, resource, self._variables)
 
     def _no_connect(self) -> None:
         if self._log.client_id is None:

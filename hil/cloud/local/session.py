@@ -51,6 +51,7 @@ class Session:
         self._port = port
         self._tls = TlsServer()
         self._drip_free = 0
+        self._verdict = ""
         self._mqtt = MqttServer(endpoint, endpoint.broker, log, self, self._transmit, self.end)
 
     def receive(self, data: bytes) -> None:
@@ -63,7 +64,7 @@ class Session:
         try:
             self._advance(data)
         except (TlsRefusal, FrameError) as error:
-            self.end(str(error))
+            self.end(self._verdict or str(error))
         finally:
             self._flush()
 
@@ -112,7 +113,18 @@ class Session:
             self._send(plain_alert(alert))
             self.end(reason)
             return False
-        self._tls.start(choice)
+        judge = self._judge if self._endpoint.refusal == "handshake" else None
+        self._tls.start(choice, judge)
+        return True
+
+    def _judge(self, der: bytes) -> bool:
+        """Decide within the handshake; the reason is kept for the log."""
+        self.log.client_chain = (der,)
+        self._endpoint.identify(self.log)
+        record = self._endpoint.admit(self.log)
+        if isinstance(record, str):
+            self._verdict = record
+            return False
         return True
 
     def _established(self) -> None:

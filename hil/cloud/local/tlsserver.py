@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from hil.tls.hello import ClientHello, parse_client_hello
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.cloud.local.pki import ServerChain
 
 __all__ = ["TLS12_CIPHERS", "TLS13_CIPHERS", "TlsRefusal", "TlsServer", "context"]
@@ -70,13 +72,23 @@ def context(chain: ServerChain, *, alpn: tuple[str, ...] = ()) -> SSL.Context:
     result.use_certificate(leaf)
     for certificate in rest:
         result.add_extra_chain_cert(certificate)
-    result.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+    result.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _any_issuer)
     if alpn:
         wanted = [name.encode() for name in alpn]
         result.set_alpn_select_callback(
             lambda _, offered: next((one for one in wanted if one in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
         )
     return result
+
+
+def _any_issuer(
+    connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, good: int
+) -> bool:
+    """Accept every issuer; a connection may have a judge of its own for the client's certificate."""
+    judge: Callable[[bytes], bool] | None = connection.get_app_data()
+    if judge is None or depth != 0:
+        return True
+    return judge(certificate.to_cryptography().public_bytes(Encoding.DER))
 
 
 class TlsServer:
@@ -104,9 +116,16 @@ class TlsServer:
         self.hello = parse_client_hello(bytes(self._head))
         return self.hello
 
-    def start(self, chosen: SSL.Context) -> None:
-        """Begin the handshake with the ClientHello that :meth:`read_hello` collected."""
+    def start(self, chosen: SSL.Context, judge: Callable[[bytes], bool] | None = None) -> None:
+        """Begin the handshake with the ClientHello that :meth:`read_hello` collected.
+
+        Args:
+            chosen: what the client is shown.
+            judge: decides about the client's certificate (DER) within the handshake; a refusal is an
+                alert. None: the handshake accepts every certificate whose key the client has.
+        """
         self._connection = SSL.Connection(chosen, None)
+        self._connection.set_app_data(judge)
         self._connection.set_accept_state()
         self._connection.bio_write(bytes(self._head))
 
