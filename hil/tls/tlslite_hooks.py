@@ -1,12 +1,12 @@
-"""Everything that reaches into tlslite-ng: a connection whose cryptography can be elsewhere.
+"""Everything that reaches into tlslite-ng: connections whose cryptography can be elsewhere.
 
 Pinned to tlslite-ng 0.8.2, whose hooks are underscore methods; ``tests/unit/test_tls_hooks.py``
 states each one, so that another version cannot slip in. What is changed, and why:
 
 * the client's key signs through a callback and is checked against its certificate before the
   signature leaves (``Python_ECDSAKey``);
-* ECDH comes from the element in TLS 1.2 (``_clientKeyExchange``) and 1.3 (``_genKeyShareEntry``,
-  ``_getKEX``);
+* ECDH comes from the element in TLS 1.2 (``_clientKeyExchange``, ``_serverCertKeyExchange``) and
+  1.3 (``_genKeyShareEntry``, ``_getKEX``);
 * the server's chain is judged before anything is signed (``_clientGetKeyFromChain``, which both
   versions call before the client's certificate goes out; tlslite's ``checker`` runs after it);
 * the ClientHello takes its random from the element and does not offer post-handshake
@@ -46,7 +46,14 @@ with warnings.catch_warnings():  # its package imports asyncore, which Python 3.
     warnings.simplefilter("ignore", DeprecationWarning)
     import tlslite  # noqa: F401
 
-from tlslite.constants import AlertDescription, CipherSuite, ContentType, ExtensionType, GroupName
+from tlslite.constants import (
+    AlertDescription,
+    CipherSuite,
+    ContentType,
+    ECCurveType,
+    ExtensionType,
+    GroupName,
+)
 from tlslite.errors import (
     BaseTLSException,
     TLSAbruptCloseError,
@@ -58,7 +65,7 @@ from tlslite.errors import (
 from tlslite.extensions import KeyShareEntry
 from tlslite.handshakesettings import HandshakeSettings
 from tlslite.keyexchange import ECDHE_RSAKeyExchange
-from tlslite.messages import ClientHello
+from tlslite.messages import ClientHello, ServerKeyExchange
 from tlslite.tlsconnection import TLSConnection
 from tlslite.utils.python_ecdsakey import Python_ECDSAKey
 from tlslite.utils.python_rsakey import Python_RSAKey
@@ -71,6 +78,7 @@ __all__ = [
     "CipherSuite",
     "ClientKey",
     "HookedConnection",
+    "HookedServer",
     "RsaClientKey",
     "TLSAbruptCloseError",
     "TLSLocalAlert",
@@ -79,6 +87,8 @@ __all__ = [
     "settings",
 ]
 
+SERVER_KEY_EXCHANGE = 4
+"""Place of the key exchange in the arguments of ``_serverCertKeyExchange``."""
 VERSIONS = {"1.2": (3, 3), "1.3": (3, 4)}
 
 
@@ -216,6 +226,33 @@ class _KeyExchange12(ECDHE_RSAKeyExchange):  # type: ignore[misc]
         return bytearray(self._operations.agree(peer))
 
 
+class _ServerKeyExchange12(ECDHE_RSAKeyExchange):  # type: ignore[misc]
+    """The server's half of ECDHE in TLS 1.2."""
+
+    def __init__(self, original: Any, operations: Operations) -> None:  # noqa: ANN401
+        super().__init__(
+            original.cipherSuite,
+            original.clientHello,
+            original.serverHello,
+            original.privateKey,
+            original.acceptedCurves,
+        )
+        self._operations = operations
+
+    def makeServerKeyExchange(self, sigHash: Any = None) -> Any:  # noqa: ANN401
+        message = ServerKeyExchange(self.cipherSuite, self.serverHello.server_version)
+        message.createECDH(
+            ECCurveType.named_curve,
+            named_curve=GroupName.secp256r1,
+            point=bytearray(b"\x04" + self._operations.new_key()),
+        )
+        self.signServerKeyExchange(message, sigHash)
+        return message
+
+    def processClientKeyExchange(self, clientKeyExchange: Any) -> bytearray:  # noqa: ANN401
+        return bytearray(self._operations.agree(_checked_point(clientKeyExchange.ecdh_Yc)))
+
+
 class _KeyExchange13:
     """The second half of TLS 1.3's key share; the key itself was made in ``_genKeyShareEntry``."""
 
@@ -250,7 +287,54 @@ class _Gcm:
             return None
 
 
-class HookedConnection(TLSConnection):  # type: ignore[misc]
+class _Hooked(TLSConnection):  # type: ignore[misc]
+    """What client and server have in common."""
+
+    def __init__(self, transport: object, operations: Operations) -> None:
+        super().__init__(transport)
+        self._operations = operations
+
+    def _genKeyShareEntry(self, group: int, version: tuple[int, int]) -> Any:  # noqa: ANN401
+        assert group == GroupName.secp256r1, "only P-256 is offered"
+        share = bytearray(b"\x04" + self._operations.new_key())
+        return KeyShareEntry().create(group, share, None)
+
+    def _getKEX(self, group: int, version: tuple[int, int]) -> _KeyExchange13:
+        return _KeyExchange13(self._operations)
+
+    def _sendMsgThroughSocket(self, msg: Any) -> Iterator[Any]:  # noqa: ANN401
+        protected = self._recordLayer._writeState.encContext is not None
+        if protected and msg.contentType != ContentType.change_cipher_spec:
+            self._operations.report("record", "software", "sent", len(msg.write()))
+        yield from super()._sendMsgThroughSocket(msg)
+
+    def _getNextRecordFromSocket(self) -> Iterator[Any]:
+        for result in super()._getNextRecordFromSocket():
+            if result not in (0, 1) and self._recordLayer._readState.encContext is not None:
+                header, parser = result
+                if header.type != ContentType.change_cipher_spec:
+                    self._operations.report("record", "software", "received", len(parser.bytes))
+            yield result
+
+    def _changeWriteState(self) -> None:
+        super()._changeWriteState()
+        _speed_up(self._recordLayer._writeState)
+
+    def _changeReadState(self) -> None:
+        super()._changeReadState()
+        _speed_up(self._recordLayer._readState)
+
+    def _shutdown(self, resumable: bool) -> None:
+        self.sock._write_queue.clear()
+        super()._shutdown(resumable)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that arrived and were not handed out: decrypted ones, and raw ones."""
+        return len(self._readBuffer) + len(self.sock._read_buffer)
+
+
+class HookedConnection(_Hooked):
     """A client connection that asks ``operations`` and ``judge`` instead of computing itself.
 
     Args:
@@ -263,21 +347,12 @@ class HookedConnection(TLSConnection):  # type: ignore[misc]
     def __init__(
         self, transport: object, operations: Operations, judge: Callable[[list[bytes]], None]
     ) -> None:
-        super().__init__(transport)
+        super().__init__(transport, operations)
         self.refusal: ServerChainError | None = None
-        self._operations = operations
         self._judge = judge
         self._hello_sent = False
 
     # -- key exchange --------------------------------------------------------------------------
-
-    def _genKeyShareEntry(self, group: int, version: tuple[int, int]) -> Any:  # noqa: ANN401
-        assert group == GroupName.secp256r1, "only P-256 is offered"
-        share = bytearray(b"\x04" + self._operations.new_key())
-        return KeyShareEntry().create(group, share, None)
-
-    def _getKEX(self, group: int, version: tuple[int, int]) -> _KeyExchange13:
-        return _KeyExchange13(self._operations)
 
     def _clientKeyExchange(self, *args: Any) -> Iterator[Any]:  # noqa: ANN401
         *others, exchange = args
@@ -332,38 +407,14 @@ class HookedConnection(TLSConnection):  # type: ignore[misc]
         if hello.session_id:
             hello.session_id = bytearray(self._operations.random(32))
 
-    def _sendMsgThroughSocket(self, msg: Any) -> Iterator[Any]:  # noqa: ANN401
-        protected = self._recordLayer._writeState.encContext is not None
-        if protected and msg.contentType != ContentType.change_cipher_spec:
-            self._operations.report("record", "software", "sent", len(msg.write()))
-        yield from super()._sendMsgThroughSocket(msg)
 
-    def _getNextRecordFromSocket(self) -> Iterator[Any]:
-        for result in super()._getNextRecordFromSocket():
-            if result not in (0, 1) and self._recordLayer._readState.encContext is not None:
-                header, parser = result
-                if header.type != ContentType.change_cipher_spec:
-                    self._operations.report("record", "software", "received", len(parser.bytes))
-            yield result
+class HookedServer(_Hooked):
+    """A server connection whose signature and ECDH come from ``operations``."""
 
-    def _changeWriteState(self) -> None:
-        super()._changeWriteState()
-        _speed_up(self._recordLayer._writeState)
-
-    def _changeReadState(self) -> None:
-        super()._changeReadState()
-        _speed_up(self._recordLayer._readState)
-
-    def _shutdown(self, resumable: bool) -> None:
-        self.sock._write_queue.clear()
-        super()._shutdown(resumable)
-
-    # -- what a reader may ask -----------------------------------------------------------------
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that arrived and were not handed out: decrypted ones, and raw ones."""
-        return len(self._readBuffer) + len(self.sock._read_buffer)
+    def _serverCertKeyExchange(self, *args: Any) -> Iterator[Any]:  # noqa: ANN401
+        changed = list(args)
+        changed[SERVER_KEY_EXCHANGE] = _ServerKeyExchange12(args[SERVER_KEY_EXCHANGE], self._operations)
+        yield from super()._serverCertKeyExchange(*changed)
 
 
 def _speed_up(state: Any) -> None:  # noqa: ANN401
