@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Console", "Found", "FrameDecoder"]
 
 SHOWN_BYTES = 120
+_BLANK = frozenset(b"\n" * count for count in range(1, 9))
 
 
 class FrameDecoder(Protocol):
@@ -157,7 +158,7 @@ class Console:
                 match = wanted.search(line.text)
                 if match is not None:
                     return Found(line, match)
-            position += len(lines)
+            position = self.transcript.mark().line
             if partial:
                 line = self.transcript.partial
                 match = wanted.search(line.text)
@@ -184,6 +185,8 @@ class Console:
 
     def _take(self, at: int, event: ClientEvent) -> None:
         if isinstance(event, Text):
+            if event.data in _BLANK and not self.transcript.in_line:
+                return  # the newlines around a frame
             for line in self.transcript.append(Entry(at, "text", event.data)):
                 for watcher in self.on_line:
                     watcher(line)

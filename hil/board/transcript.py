@@ -11,6 +11,8 @@ from typing import Literal
 
 __all__ = ["Entry", "Line", "Mark", "Transcript"]
 
+KEPT = 50_000
+"""At least so many of the latest entries and lines are kept; a soak test must not fill the memory."""
 MAX_LINE = 4096
 """A line without an end is broken here, so that noise cannot grow for ever."""
 
@@ -56,24 +58,35 @@ class Mark:
 class Transcript:
     """Entries and lines of one port. The console appends; everyone else reads.
 
-    Blank lines are not counted as lines (mg_rpc frames leave many); the entries keep them.
+    Blank lines are not counted as lines (mg_rpc frames leave many); the entries keep them. After
+    very long runs the oldest are dropped; marks stay right.
+
+    Args:
+        kept: how many entries and lines are kept at least.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._entries: list[Entry] = []
         self._lines: list[Line] = []
+        self._dropped = Mark()
         self._partial = bytearray()
         self._partial_at = 0
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Everything, oldest first."""
+        """Everything that is kept, oldest first."""
         return tuple(self._entries)
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """Every complete line that is not blank, oldest first."""
+        """Every complete line that is kept and not blank, oldest first."""
         return tuple(self._lines)
+
+    @property
+    def in_line(self) -> bool:
+        """Whether a line has begun and not ended yet."""
+        return bool(self._partial)
 
     @property
     def partial(self) -> Line:
@@ -82,15 +95,15 @@ class Transcript:
 
     def mark(self) -> Mark:
         """The present end; a line under way counts as coming after it."""
-        return Mark(len(self._lines), len(self._entries))
+        return Mark(self._dropped.line + len(self._lines), self._dropped.entry + len(self._entries))
 
     def lines_since(self, mark: Mark) -> list[Line]:
         """Lines that were completed after ``mark``."""
-        return self._lines[mark.line :]
+        return self._lines[max(0, mark.line - self._dropped.line) :]
 
     def entries_since(self, mark: Mark) -> list[Entry]:
         """Entries that came after ``mark``."""
-        return self._entries[mark.entry :]
+        return self._entries[max(0, mark.entry - self._dropped.entry) :]
 
     def tail(self, count: int) -> bytes:
         """The last ``count`` bytes that were received."""
@@ -104,10 +117,12 @@ class Transcript:
 
     def render(self, since: Mark = Mark(), until: Mark | None = None) -> str:
         """A slice as text: seconds, direction (``<`` text, ``<<`` frame, ``>`` sent), content."""
-        end = None if until is None else until.entry
+        entries = self.entries_since(since)
+        if until is not None:
+            entries = entries[: max(0, len(entries) - len(self.entries_since(until)))]
         signs = {"text": "< ", "frame": "<<", "sent": "> "}
         rows = []
-        for entry in self._entries[since.entry : end]:
+        for entry in entries:
             for piece in _decode(entry.data).splitlines():
                 if piece:
                     rows.append(f"{entry.at / 1e6:13.6f} {signs[entry.kind]} {_visible(piece)}")
@@ -116,12 +131,18 @@ class Transcript:
     def append(self, entry: Entry) -> list[Line]:
         """Add a piece; returns the lines that it completed. For the console only."""
         self._entries.append(entry)
+        if len(self._entries) > 2 * self._kept or len(self._lines) > 2 * self._kept:
+            self._drop_oldest()
         return self._text(entry.at, entry.data) if entry.kind == "text" else []
+
+    def _drop_oldest(self) -> None:
+        lines, entries = (max(0, len(kept) - self._kept) for kept in (self._lines, self._entries))
+        del self._lines[:lines]
+        del self._entries[:entries]
+        self._dropped = Mark(self._dropped.line + lines, self._dropped.entry + entries)
 
     def _text(self, at: int, data: bytes) -> list[Line]:
         if not self._partial:
-            if not data.strip(b"\r\n"):
-                return []
             self._partial_at = at
         if b"\n" not in data:
             self._partial += data

@@ -156,17 +156,18 @@ class RigFailure:
     test: str | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Irreversible:
-    """An intent or a result of an irreversible operation."""
+    """An irreversible operation: its intent, and the result once there is one."""
 
     rig: str | None
     serial: str
     operation: str
     slot: int | None
-    phase: str
-    outcome: str
+    intent: int | None
     emulated: bool
+    actions: list[str]
+    result: str = "no result: needs inspection"
 
 
 @dataclass

@@ -201,17 +201,29 @@ def _rig_error(builder: _Builder, event: Event) -> None:
 
 
 def _irreversible(builder: _Builder, event: Event) -> None:
-    builder.run.irreversible.append(
-        Irreversible(
-            rig=event.get("rig"),
-            serial=event.get("serial", ""),
-            operation=event.get("operation", ""),
-            slot=event.get("slot"),
-            phase=event.get("phase", ""),
-            outcome=event.get("outcome") or "",
-            emulated=bool(event.get("emulated")),
-        )
+    operation = Irreversible(
+        rig=event.get("rig"),
+        serial=event.get("serial", ""),
+        operation=event.get("operation", ""),
+        slot=event.get("slot"),
+        intent=event.get("intent"),
+        emulated=bool(event.get("emulated")),
+        actions=list(event.get("actions", ())),
     )
+    if event.get("phase") == "intent":
+        builder.run.irreversible.append(operation)
+        return
+    for intended in reversed(builder.run.irreversible):
+        if (intended.rig, intended.serial, intended.intent) == (
+            operation.rig,
+            operation.serial,
+            operation.intent,
+        ):
+            intended.result = event.get("phase", "")
+            return
+    # A result without its intent is kept: it happened.
+    operation.result = event.get("phase", "")
+    builder.run.irreversible.append(operation)
 
 
 def _run_end(builder: _Builder, event: Event) -> None:

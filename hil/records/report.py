@@ -28,7 +28,7 @@ from hil.records.terminal import span
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.records.model import Attachment, RigRecord, Run, TestRecord
+    from hil.records.model import Attachment, Irreversible, RigRecord, Run, TestRecord
 
 __all__ = ["render_report", "write_report"]
 
@@ -69,6 +69,7 @@ def render_report(run: Run) -> str:
         rig_kind={name: _kind(rig) for name, rig in run.rigs.items()},
         requirements=run.requirements(),
         skipped=_skipped(run),
+        operations=_operations(run),
         limit_picture=lambda figure: Markup(limit_picture(figure)),
         figures=[(test, figure) for test in run.tests for figure in test.figures],
         slowest=[pair for pair in run.slowest(8) if pair[1].duration_us > 0],
@@ -132,6 +133,18 @@ def _skipped(run: Run) -> list[tuple[str, list[TestRecord]]]:
         if test.verdict in (Verdict.SKIPPED, Verdict.BLOCKED, Verdict.QUARANTINED):
             found.setdefault(test.reason or MEANINGS[test.verdict], []).append(test)
     return list(found.items())
+
+
+def _operations(run: Run) -> list[tuple[Irreversible, list[int], int]]:
+    """Irreversible operations: one of each sort with its slots and how often it was done."""
+    found: dict[tuple[object, ...], list[Irreversible]] = {}
+    for operation in run.irreversible:
+        key = (operation.rig, operation.serial, operation.operation, operation.result)
+        found.setdefault(key, []).append(operation)
+    return [
+        (same[0], sorted({one.slot for one in same if one.slot is not None}), len(same))
+        for same in found.values()
+    ]
 
 
 def _kind(rig: RigRecord) -> str:

@@ -15,7 +15,7 @@ from hil.records.terminal import span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hil.records.model import Figure, RigRecord, TestRecord
+    from hil.records.model import Figure, Part, RigRecord, TestRecord
 
 __all__ = [
     "account_picture",
@@ -60,24 +60,29 @@ def wiring_picture(rig: RigRecord) -> str:
         return ""
     rows = rig.wiring
     relay = next((part for part in rig.parts if part.part == "power"), None)
-    board = next((part.kind for part in rig.parts if part.part == "board"), "board")
+    board = next((_chip(part) for part in rig.parts if part.part == "board"), "board")
     element = next((part.kind for part in rig.parts if part.part == "element"), "element")
     top, pitch = 58, 40
     height = top + pitch * len(rows) + 8
     named = ", ".join(f"{row.get('signal')} {_ends(row)}" for row in rows)
     parts = [
         f'<svg class="wiring" viewBox="0 0 760 {height}" role="img" aria-label="Wiring: {escape(named)}">',
-        _box(190, 8, 190, height - 16, board.split(",")[0].upper(), "board"),
+        _box(190, 8, 190, height - 16, board.upper(), "board"),
         _box(560, 8, 190, height - 16, element.upper(), "secure element"),
     ]
     if relay is not None:
         middle = height / 2
-        parts.append(_box(10, middle - 28, 120, 56, "RELAY", relay.kind.split(" relay")[0].upper()))
+        parts.append(_box(10, middle - 28, 120, 56, "RELAY", relay.kind.upper()))
         parts.append(f'<path class="feed" d="M130 {middle} H190"/>')
         parts.append(f'<text class="tiny" x="160" y="{middle - 7}" text-anchor="middle">power</text>')
     for number, row in enumerate(rows):
         parts.append(_wire(row, top + pitch * number + 6))
     return "".join([*parts, "</svg>"])
+
+
+def _chip(board: Part) -> str:
+    """The microcontroller if the record names it, otherwise what runs on the board."""
+    return str(board.identity.get("mcu") or board.kind)
 
 
 def _box(x: float, y: float, width: float, height: float, name: str, below: str) -> str:

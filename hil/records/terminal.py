@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from hil.measure.verdict import Verdict
@@ -27,6 +28,7 @@ COLOURS: dict[Verdict, str] = {
     Verdict.ABORTED: "bold red",
 }
 _NARROWEST = 60
+_REASONS = 6
 
 
 def verdict_table(
@@ -53,20 +55,21 @@ def verdict_table(
         highlight=False,
         legacy_windows=False,
     )
-    table = Table(box=box.SIMPLE_HEAD if colour else box.ASCII2, show_edge=False, pad_edge=False)
-    table.add_column("rig", no_wrap=True, overflow="ellipsis")
-    table.add_column("suite", no_wrap=True)
-    table.add_column("tests", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("key figures", ratio=1)
-    shown = None
-    for suite in run.suites:
-        name = _rig_name(run, suite) if suite.rig != shown else ""
-        shown = suite.rig
-        verdict = Text(str(suite.verdict), style=COLOURS[suite.verdict])
-        table.add_row(Text(name), Text(suite.suite), Text(_tests(suite)), verdict, Text(_figures(suite)))
-    console.print(table)
-    console.print()
+    for rig, suites in _by_rig(run):
+        console.print(Text(_rig_name(run, rig), style="bold"))
+        # The same widths for each rig, so that the columns stand below each other.
+        table = Table(
+            box=box.SIMPLE_HEAD if colour else box.ASCII2, show_edge=False, pad_edge=False, expand=True
+        )
+        table.add_column("suite", no_wrap=True, min_width=14)
+        table.add_column("tests", justify="right", no_wrap=True, min_width=7)
+        table.add_column("verdict", no_wrap=True, min_width=18)
+        table.add_column("key figures", ratio=1)
+        for suite in suites:
+            verdict = Text(str(suite.verdict), style=COLOURS[suite.verdict])
+            table.add_row(Text(suite.suite), Text(_tests(suite)), verdict, Text("\n".join(_figures(suite))))
+        console.print(table)
+        console.print()
     for line in _after(run, report):
         console.print(line, soft_wrap=True)
     output = console.file
@@ -74,20 +77,29 @@ def verdict_table(
     return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
-def _rig_name(run: Run, suite: SuiteRecord) -> str:
-    rig = run.rigs.get(suite.rig or "")
-    if rig is None:
-        return suite.rig or "-"
-    return f"{rig.rig} (EMULATED)" if rig.emulated else rig.rig
+def _by_rig(run: Run) -> list[tuple[str | None, list[SuiteRecord]]]:
+    found: dict[str | None, list[SuiteRecord]] = {}
+    for suite in run.suites:
+        found.setdefault(suite.rig, []).append(suite)
+    return list(found.items())
+
+
+def _rig_name(run: Run, name: str | None) -> str:
+    if name is None:
+        return "without a rig"
+    rig = run.rigs.get(name)
+    return name if rig is None else f"{name} ({'EMULATED' if rig.emulated else 'physical'})"
 
 
 def _tests(suite: SuiteRecord) -> str:
+    """``7``, or ``5/7`` where five of seven were run and good."""
     good = sum(count for verdict, count in suite.counts.items() if verdict.good)
+    good -= suite.counts[Verdict.SKIPPED]
     total = len(suite.tests)
     return str(total) if good == total else f"{good}/{total}"
 
 
-def _figures(suite: SuiteRecord) -> str:
+def _figures(suite: SuiteRecord) -> list[str]:
     shown = []
     for test in suite.tests:
         for figure in test.figures:
@@ -95,7 +107,7 @@ def _figures(suite: SuiteRecord) -> str:
                 label = " predicted" if figure.provenance == "predicted" else ""
                 limit = f" ({figure.bounds})" if figure.limit else ""
                 shown.append(f"{figure.name} {figure.shown}{label}{limit}")
-    return "; ".join(shown)
+    return shown
 
 
 def _after(run: Run, report: Path | None) -> list[Text]:
@@ -121,6 +133,7 @@ def _after(run: Run, report: Path | None) -> list[Text]:
         Text.assemble(("blocked", COLOURS[Verdict.BLOCKED]), f" {block.suite}: {block.reason}")
         for block in run.blocks
     ]
+    lines += _not_applied(run)
     slow = [(test, step) for test, step in run.slowest(3) if step.duration_us > 0]
     if slow:
         said = ", ".join(f"{step.title} {span(step.duration_us)}" for _, step in slow)
@@ -130,6 +143,20 @@ def _after(run: Run, report: Path | None) -> list[Text]:
     )
     if report is not None:
         lines.append(Text(f"report: {report}"))
+    return lines
+
+
+def _not_applied(run: Run) -> list[Text]:
+    """What was skipped and why, the most frequent reasons first."""
+    from rich.text import Text
+
+    reasons = Counter(test.reason for test in run.tests if test.verdict is Verdict.SKIPPED)
+    shown = reasons.most_common(_REASONS)
+    lines = [Text(f"skipped {count}: {reason}", style="dim") for reason, count in shown]
+    if len(reasons) > len(shown):
+        lines.append(
+            Text(f"skipped for {len(reasons) - len(shown)} further reasons: see the report", style="dim")
+        )
     return lines
 
 

@@ -75,11 +75,4 @@ def missing(rig: RigFile, needed: Iterable[str]) -> str | None:
     if not lacking:
         return None
     words = ", ".join(f"{name} ({CAPABILITIES.get(name, 'an unknown capability')})" for name in lacking)
-    return f"{rig.rig} has no {words}: {_who(rig)}"
-
-
-def _who(rig: RigFile) -> str:
-    board = f"board {rig.board.kind}" if rig.board.kind != "none" else "no board"
-    relay = f"relay {rig.power.kind}" if rig.power.kind != "none" else "no relay"
-    parts = "emulated" if rig.emulated else "physical"
-    return f"{parts} rig, {board}, {relay}, element {rig.element.part} ({rig.element.state})"
+    return f"{rig.rig} has no {words}"

@@ -16,7 +16,7 @@ import serial
 from serial.tools import list_ports
 
 from hil.errors import PortError
-from hil.serialport import emulated
+from hil.serialport import emulated, protocol_emu
 from hil.serialport.reader import SLICE_S, BackgroundReader
 
 if TYPE_CHECKING:
@@ -80,6 +80,28 @@ class Stamped(Protocol):
         ...
 
 
+class _Source(Protocol):
+    """Where received bytes come from, with the time of their arrival."""
+
+    def take(self, deadline: int) -> tuple[int, bytes]: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class _InWorld:
+    """An emulated line: whoever waits runs the world."""
+
+    def __init__(self, handle: protocol_emu.Serial) -> None:
+        self._handle = handle
+
+    def take(self, deadline: int) -> tuple[int, bytes]:
+        """What has arrived, read now."""
+        data = self._handle.read_by(deadline)
+        return self._handle.world.now, data
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 class SerialPort:
     """A :class:`Port` on an open pyserial port.
 
@@ -87,20 +109,24 @@ class SerialPort:
         handle: opened by :func:`open_port`.
         name: the URL.
         clock: the world of an emulated line, else the wall clock.
-        physical: False only for ``emu://``.
 
     Attributes:
+        physical: False only for ``emu://``.
         arrived_at: when the bytes that :meth:`read` returned last had arrived, in clock us; for an
             emulated line, when they were read.
     """
 
-    def __init__(self, handle: serial.Serial, *, name: str, clock: Clock, physical: bool) -> None:
+    def __init__(self, handle: serial.Serial | protocol_emu.Serial, *, name: str, clock: Clock) -> None:
         self.name = name
         self.clock = clock
-        self.physical = physical
+        self.physical = not isinstance(handle, protocol_emu.Serial)
         self.arrived_at = clock.now
         self._handle = handle
-        self._reader = BackgroundReader(handle, clock, name) if physical else None
+        self._source: _Source = (
+            _InWorld(handle)
+            if isinstance(handle, protocol_emu.Serial)
+            else BackgroundReader(handle, clock, name)
+        )
 
     @property
     def baud(self) -> int:
@@ -140,32 +166,14 @@ class SerialPort:
     def read(self, deadline: int) -> bytes:
         """See :meth:`Port.read`."""
         try:
-            if self._reader is not None:
-                self.arrived_at, data = self._reader.take(deadline)
-            else:
-                data = self._read_emulated(deadline)
-                self.arrived_at = self.clock.now
+            self.arrived_at, data = self._source.take(deadline)
         except OSError as error:
             raise self._gone(error) from error
         return data
 
-    def _read_emulated(self, deadline: int) -> bytes:
-        handle = self._handle
-        waiting = handle.in_waiting
-        if waiting:
-            return handle.read(waiting)
-        left = deadline - self.clock.now
-        if left <= 0:
-            return b""
-        handle.timeout = left / 1e6
-        first = handle.read(1)
-        more = handle.in_waiting
-        return first + handle.read(more) if more else first
-
     def close(self) -> None:
         """See :meth:`Port.close`."""
-        if self._reader is not None:
-            self._reader.close()
+        self._source.close()
         self._handle.close()
 
     def _gone(self, error: OSError) -> PortError:
@@ -185,8 +193,7 @@ def open_port(url: str, *, clock: Clock, baud: int = 115_200) -> SerialPort:
     Raises:
         PortError: absent, busy or not permitted; says what exists and what to do.
     """
-    physical = not url.startswith("emu://")
-    if not physical:
+    if url.startswith("emu://"):
         emulated.find(url)
     local = "://" not in url
     try:
@@ -202,7 +209,7 @@ def open_port(url: str, *, clock: Clock, baud: int = 115_200) -> SerialPort:
         handle.open()
     except (OSError, ValueError) as error:
         raise _not_opened(url, error) from error
-    return SerialPort(handle, name=url, clock=clock, physical=physical)
+    return SerialPort(handle, name=url, clock=clock)
 
 
 def existing_ports() -> list[str]:

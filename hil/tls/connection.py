@@ -162,21 +162,25 @@ class Transport:
         self.broken: OSError | None = None
 
     def recv(self, size: int) -> bytes:
+        """What the stream has; would-block at the deadline."""
         if not self._stream.wait_readable(self.deadline):
             raise BlockingIOError(errno.EWOULDBLOCK, "nothing by the deadline")
         return self._stream.recv(size)
 
     def send(self, data: bytes) -> int:
+        """Send all of ``data``."""
         self.sendall(data)
         return len(data)
 
     def sendall(self, data: bytes) -> None:
+        """Send, or remember why not."""
         try:
             self._stream.sendall(bytes(data))
         except OSError as error:
             self.broken = self.broken or error
 
     def close(self) -> None:
+        """Close the stream once."""
         if not self._closed:
             self._closed = True
             self._stream.close()

@@ -76,7 +76,6 @@ CLIENT_MAX_FRAME = 1 << 18
 _SPACE = b" \t\r\n\v\f"
 _HEX_PREFIX = re.compile(rb"\s*(?:0[xX])?([0-9a-fA-F]+)")
 _CRC_FIELD = re.compile(rb"[0-9a-fA-F]{8}(?:,.*)?", re.DOTALL)
-_NON_ASCII = re.compile(rb"[\x80-\xff]")
 _FRAME_START = re.compile(rb'(?:\n|""")[{\x04]')
 _DELIMITER = re.compile(rb'"""|\n')
 
@@ -193,7 +192,7 @@ class DeviceReceiver:
         """Take received bytes; returns what they completed, in order."""
         buffer = self._buffer
         buffer += data
-        if _NON_ASCII.search(buffer):
+        if not buffer.isascii():
             buffer.clear()
             return []
         events: list[DeviceEvent] = []

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from hil.clock import Calendar
 from hil.measure.measurement import Limit, Measured, Measurement, Measurements, Predicted
 from hil.records.journal import Journal
-from hil.records.rigevent import rig_fields
-from hil.rigfile import load_rig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +18,12 @@ RIG = "emulated-esp8266-atecc508a"
 EDUKIT = "emulated-edukit-trustgo"
 NOON = 1_750_000_000.0
 MODEL = Predicted("atecc508a, esp8266-80mhz, rtt 5 ms")
+WIRING = [
+    {"signal": "SDA", "gpio": 12, "board_pin": "D6", "element_pin": 5, "xpro_pin": 11, "colour": "yellow"},
+    {"signal": "SCL", "gpio": 14, "board_pin": "D5", "element_pin": 6, "xpro_pin": 12, "colour": "white"},
+    {"signal": "GND", "board_pin": "GND", "element_pin": 4, "xpro_pin": 19, "colour": "black"},
+    {"signal": "VCC", "board_pin": "3V3", "element_pin": 8, "xpro_pin": 20, "colour": "red"},
+]
 ELEMENT = {
     "serial": "0123e07e00000508ee",
     "revision": "00005000",
@@ -47,13 +51,24 @@ def begin(folder: Path) -> Journal:
 
 def open_rigs(journal: Journal) -> None:
     """Two emulated rigs."""
-    rig = load_rig(RIG)
-    identities: dict[str, dict[str, Any]] = {
-        "board": {"mac": "02:e0:7e:00:50:8a", "firmware": "hil 1.0"},
-        "element": ELEMENT,
-    }
-    journal.event("rig", **rig_fields(rig, "open", "virtual", identities))
-    journal.event("rig", **rig_fields(load_rig(EDUKIT), "open", "virtual", {}))
+    journal.event("rig", **rig(RIG, "open", ELEMENT), wiring=WIRING, description="NodeMCU (emulated)")
+    journal.event("rig", **rig(EDUKIT, "open", {}))
+
+
+def rig(name: str, phase: str, element: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a ``rig`` event."""
+    board = {"mcu": "esp8266", "mac": "02:e0:7e:00:50:8a"}
+    rows = (
+        ("board", "mongoose-os", f"emu://{name}/board", board),
+        ("element", "atecc508a", "", element),
+        ("power", "lcus", f"emu://{name}/relay", {"channel": 1}),
+        ("cloud", "moto", "", {"account": "123456789012"}),
+    )
+    parts = [
+        {"part": part, "kind": kind, "physical": False, "port": port, "identity": identity}
+        for part, kind, port, identity in rows
+    ]
+    return {"rig": name, "phase": phase, "emulated": True, "clock": "virtual", "parts": parts}
 
 
 def passing(journal: Journal, test: str, suite: str, us: int, rig: str = RIG, verdict: str = "pass") -> None:
@@ -131,17 +146,18 @@ def mixed(folder: Path) -> Path:
             412_000,
             EDUKIT,
         )
-        for phase, outcome in (("intent", ""), ("result", "done")):
-            journal.event(
-                "irreversible",
-                rig=RIG,
-                serial="0123e07e00000508ee",
-                operation="lock-config",
-                slot=None,
-                phase=phase,
-                outcome=outcome,
-                emulated=True,
-            )
+        for number, slot in ((1, 0), (2, 4), (3, None)):
+            operation = {
+                "rig": RIG,
+                "serial": ELEMENT["serial"],
+                "slot": slot,
+                "intent": number,
+                "emulated": True,
+            }
+            name = "lock-config" if slot is None else "write-slot"
+            journal.event("irreversible", **operation, operation=name, phase="intent", actions=["Write …"])
+            if slot is not None:
+                journal.event("irreversible", **operation, operation=name, phase="done", actions=[])
         journal.event(
             "rig-error",
             rig=EDUKIT,
@@ -149,10 +165,7 @@ def mixed(folder: Path) -> Path:
             message="the relay on emu://emulated-edukit-trustgo/relay does not answer",
             hint="check the USB cable of the relay",
         )
-        journal.event(
-            "rig",
-            **rig_fields(load_rig(RIG), "close", "virtual", {"element": {**ELEMENT, "config_locked": True}}),
-        )
+        journal.event("rig", **rig(RIG, "close", {**ELEMENT, "config_locked": True}))
         journal.end(exit_status=1)
     return folder
 

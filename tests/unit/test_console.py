@@ -177,6 +177,22 @@ def test_a_line_without_end_is_broken() -> None:
     assert transcript.partial.text == ""
 
 
+def test_the_oldest_are_dropped_and_marks_stay_right() -> None:
+    transcript = Transcript(kept=10)
+    for i in range(15):
+        transcript.append(Entry(i, "text", b"line %d\n" % i))
+    mark = transcript.mark()
+    for i in range(15, 30):
+        transcript.append(Entry(i, "text", b"line %d\n" % i))
+    assert len(transcript.entries) <= 21
+    assert [line.text for line in transcript.lines_since(mark)][:2] == ["line 15", "line 16"]
+    assert [entry.at for entry in transcript.entries_since(mark)] == list(range(15, 30))
+    assert transcript.lines_since(Mark())[-1].text == "line 29"
+    assert transcript.render(mark).count("line") == 15
+    assert transcript.render(Mark(), mark).count("line") < 15
+    assert "line 15" not in transcript.render(Mark(), mark)
+
+
 def test_readers_cannot_change_the_transcript() -> None:
     transcript = Transcript()
     transcript.append(Entry(1, "text", b"a\n"))

@@ -152,6 +152,16 @@ def test_private_key_goes_in_encrypted_and_its_public_half_comes_back(locked: Be
     assert scalar not in written[0].data
 
 
+@pytest.mark.parametrize("chip", ["atecc508a", "atecc608b"])
+def test_private_key_goes_in_clear_while_the_data_zone_is_open(world: World, chip: str) -> None:
+    memory = Memory.configured(load_profile(chip), SERIAL, "mongoose-os")
+    memory.lock_config()
+    made = bench(world, chip=chip, memory=memory)
+    made.on()
+    assert made.call("ATCA.SetKey", {"slot": 0, "ecc": True, "key": b64(SCALAR)}) is None
+    assert member(made.call("ATCA.GetPubKey", {"slot": 0}), "pubkey") == point(SCALAR)
+
+
 def test_wrong_write_key_is_refused_and_the_old_key_stays(locked: Bench) -> None:
     locked.chip.memory.set_private_key(0, SCALAR)
     params = {"slot": 0, "ecc": True, "key": b64(KEK), "wkey": b64(bytes(32)), "wkslot": 4}

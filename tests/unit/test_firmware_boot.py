@@ -9,9 +9,10 @@ from hil.emulator.boards.mongoose import App, Flash
 from hil.emulator.boards.mongoose_atca import printed_serial
 from hil.emulator.boards.mongoose_boot import POWER_ON as COLD
 from hil.emulator.boards.mongoose_boot import rom_text
-from hil.emulator.boards.mongoose_log import Origin, log_line
+from hil.emulator.boards.mongoose_log import Console, Origin, log_line
 from hil.emulator.chip import Memory, load_profile
 from hil.emulator.chip.chip import Power
+from hil.emulator.uart import Uart
 from hil.errors import RpcError
 from tests.unit.firmware_bench import ATCA, SERIAL, Bench, bench
 
@@ -281,6 +282,30 @@ def test_first_save_after_flashing_needs_a_manual_reset_on_an_esp8266(world: Wor
     board.uart.host_baud = 115_200
     board.on()
     assert board.call("Config.Get", {"key": "mqtt.server"}) == "x:1"
+    assert board.call("Config.Save", {"reboot": True}) == {"saved": True}  # GPIO0 was released meanwhile
+    board.run(3_000_000)
+    assert board.call("RPC.Ping") == {"channel_info": "UART0"}
+
+
+def test_a_task_that_was_reset_says_nothing_more(world: World) -> None:
+    uart = Uart(world, "board")
+    console = Console(world, uart)
+    console.gated = False
+    said: list[str] = []
+
+    def firmware() -> None:
+        try:
+            world.sleep(1_000)
+        finally:
+            said.append("tried")
+            console.raw("last words")
+
+    task = world.spawn(firmware, "firmware")
+    world.run_for(100)
+    task.halt("reset")
+    world.run_for(100_000)
+    assert said == ["tried"]
+    assert not uart.received
 
 
 def test_download_mode_stops_after_the_first_rom_line() -> None:

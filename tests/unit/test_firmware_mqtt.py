@@ -519,14 +519,17 @@ def test_back_off_starts_again_after_a_connack(world: World) -> None:
     assert 1_800 <= wait <= 2_200
 
 
-def test_seed_decides_the_jitter(world: World) -> None:
-    def waits(seed: int) -> list[str]:
+def test_seed_decides_the_jitter_which_goes_both_ways() -> None:
+    def waits(seed: int) -> list[int]:
         with World() as own:
             made = bench(own, settings=PLAIN, seed=seed)
             made.on(30_000_000)
-            return [line for line in made.messages() if "connecting after" in line]
+            return [int(line.split()[-2]) for line in made.messages() if "connecting after" in line]
 
     assert waits(1) == waits(1) != waits(2)
+    first = [waits(seed)[0] for seed in range(20)]
+    assert min(first) < 1_950
+    assert max(first) > 2_050
 
 
 def test_withheld_connack_ends_after_30_s(world: World) -> None:

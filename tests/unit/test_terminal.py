@@ -16,29 +16,60 @@ def table(tmp_path: Path) -> list[str]:
     return verdict_table(load_run(samples.mixed(tmp_path)), width=120, report=Path("runs/1/report.html"))
 
 
-def row(table: list[str], suite: str) -> str:
-    return next(line for line in table if f" {suite} " in line and "|" in line)
+def row(table: list[str], suite: str) -> list[str]:
+    line = next(line for line in table if line.startswith(f"{suite} ") and "|" in line)
+    return [cell.strip() for cell in line.split("|")]
 
 
-def test_each_suite_has_a_line_with_its_tests_and_verdict(table: list[str]) -> None:
-    cells = [
-        [cell.strip() for cell in row(table, suite).split("|")] for suite in ("power", "wiring", "locks")
+def test_each_suite_stands_below_its_rig_with_its_tests_and_verdict(table: list[str]) -> None:
+    assert row(table, "power")[:3] == ["power", "2", "pass"]
+    assert row(table, "wiring")[:3] == ["wiring", "1/2", "fail"]
+    assert row(table, "locks")[:3] == ["locks", "0/1", "blocked"]
+    assert row(table, "signing")[:3] == ["signing", "0/1", "skipped"]
+    headings = [line for line in table if line.endswith("(EMULATED)")]
+    assert headings == [f"{samples.RIG} (EMULATED)", f"{samples.EDUKIT} (EMULATED)"]
+    rows = [
+        table.index(headings[0]),
+        *(n for n, line in enumerate(table) if line.startswith(("locks ", "signing "))),
     ]
-    assert cells[0][:4] == [f"{samples.RIG} (EMULATED)", "power", "2", "pass"]
-    assert cells[1][:4] == ["", "wiring", "1/2", "fail"]
-    assert cells[2][:4] == ["", "locks", "0/1", "blocked"]
+    assert rows == sorted(rows)
 
 
 def test_key_figures_say_that_they_are_predicted(table: list[str]) -> None:
-    start = table.index(row(table, "connect"))
-    words = " ".join(line.split("|")[-1].strip() for line in table[start : start + 2])
-    assert "connect time 946.3 ms predicted (≤ 1000)" in words
+    assert row(table, "connect")[3] == "connect time 946.3 ms predicted (≤ 1000)"
+
+
+def test_columns_stand_below_each_other_for_all_rigs(table: list[str]) -> None:
+    rules = {line for line in table if line.startswith("---")}
+    assert len(rules) == 1
+
+
+def test_the_table_fits_into_eighty_columns(tmp_path: Path) -> None:
+    lines = verdict_table(load_run(samples.mixed(tmp_path)), width=80)
+    assert max(len(line) for line in lines if "|" in line) <= 80
 
 
 def test_a_failure_is_told_with_reason_and_likely_cause(table: list[str]) -> None:
     start = table.index(f"fail wiring on {samples.RIG}: only the element answers on the bus")
     assert table[start + 1] == "    the scan found [], not [96]"
     assert table[start + 2].startswith("    SDA and SCL are swapped")
+
+
+def test_what_did_not_apply_is_told_with_its_reason(table: list[str]) -> None:
+    assert (
+        "skipped 1: emulated-edukit-trustgo has no sign (signing any digest with a key of the element)"
+        in table
+    )
+
+
+def test_many_reasons_are_cut_and_the_most_frequent_come_first(tmp_path: Path) -> None:
+    with samples.begin(tmp_path) as journal:
+        for number in [*range(9), 5, 5, 7]:
+            journal.event("skip", test=f"t{number}", suite="s", reason=f"reason {number}")
+        journal.end(exit_status=0)
+    said = [line for line in verdict_table(load_run(tmp_path)) if line.startswith("skipped")]
+    assert said[:2] == ["skipped 3: reason 5", "skipped 2: reason 7"]
+    assert said[-1] == "skipped for 3 further reasons: see the report"
 
 
 def test_a_rig_error_is_told_with_what_to_do(table: list[str]) -> None:
