@@ -83,8 +83,8 @@ class Stamped(Protocol):
 class _Source(Protocol):
     """Where received bytes come from, with the time of their arrival."""
 
-    def take(self, deadline: int) -> tuple[int, bytes]: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def take(self, deadline: int) -> tuple[int, bytes]: ...
+    def close(self) -> None: ...
 
 
 class _InWorld:

@@ -1,4 +1,4 @@
-"""Our TLS server against clients that are not ours: the standard library's OpenSSL, and ``openssl s_client``."""
+"""Our TLS server against foreign clients: the standard library's OpenSSL and ``openssl s_client``."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def test_openssl_s_client(pki: ServerPki, tmp_path: Path, version: str) -> None:
         result = subprocess.run(
             [
                 "openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost",
-                "-CAfile", str(tmp_path / "root.pem"), "-verify_return_error", "-verify_hostname", "localhost",
+                "-CAfile", str(tmp_path / "root.pem"), "-verify_return_error",
+                "-verify_hostname", "localhost",
             ],
             input=b"", capture_output=True, timeout=20,
         )  # fmt: skip

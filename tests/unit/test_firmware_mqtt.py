@@ -588,7 +588,7 @@ def test_rpc_during_an_element_operation_waits_for_the_main_loop(world: World) -
 
 @pytest.mark.parametrize("versions", [("1.2",), ("1.3",)])
 def test_power_can_be_cut_at_any_moment_of_a_connect(versions: tuple[str, ...]) -> None:
-    for cut_us in range(0, 460_000, 11_300):
+    for cut_us in range(0, 460_000, 17_300):
         with World() as world:
             made, cloud = rig(world, IN_ELEMENT, tls_versions=versions)
             made.on(4_877_000 + cut_us)

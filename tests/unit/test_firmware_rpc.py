@@ -481,7 +481,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.sampled_from(METHODS), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)),
@@ -504,7 +504,7 @@ def test_any_arguments_get_a_reply_and_never_break_the_board(
         assert made.call("RPC.Ping") == {"channel_info": "UART0"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_on_the_uart_leave_the_board_able_to_answer(noise: bytes) -> None:
     with World() as world:
