@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["CAPABILITIES", "capabilities", "missing"]
 
 CAPABILITIES: dict[str, str] = {
-    "atca": "the firmware's own calls for the element (ATCA.*)",
+    "atca": "the firmware's own ATCA.* calls",
     "atecc508a": "an ATECC508A",
     "atecc608": "an ATECC608A or 608B",
     "aws": "a real AWS account",
@@ -30,7 +30,7 @@ CAPABILITIES: dict[str, str] = {
     "power": "a relay that switches the power",
     "provision": "writing configuration and keys into the element",
     "pubkey": "reading public keys of the element",
-    "rpc": "calls into the firmware (mg_rpc)",
+    "rpc": "calls into the firmware by mg_rpc",
     "sign": "signing any digest with a key of the element",
     "wiring": "a wiring table in the rig file",
 }

@@ -1,4 +1,4 @@
-r"""mg_rpc frames of Mongoose OS on a serial line or TCP stream, both ends, and their JSON bodies.
+r"""mg_rpc frames of Mongoose OS on a serial line or TCP stream, both ends (bodies: ``rpcbody``).
 
 A frame is one JSON object between delimiters, optionally followed by the CRC-32 of its bytes
 as eight lower-case hex digits::

@@ -12,8 +12,8 @@ import msgspec
 from hil.errors import FrameError
 
 __all__ = [
-    "Id",
     "ErrorObject",
+    "Id",
     "Request",
     "Response",
     "decode_request",

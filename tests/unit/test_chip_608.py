@@ -471,6 +471,18 @@ def test_secure_boot_with_encrypted_digest_and_mac(mode: int, p1: int) -> None:
     assert answer == sha256(host + DIGEST + hashed + bytes((0x80, p1, 0, 0))).digest()
 
 
+@pytest.mark.parametrize("random", [True, False])
+def test_secure_boot_may_ask_for_a_random_nonce(random: bool) -> None:
+    part = part_608(secure_boot=15 << 12 | 8 << 8 | 1 << 3 | 1)
+    if random:
+        part.random_nonce()
+    else:
+        part.nonce()
+    host = sha256(IO_KEY + part.temp).digest()
+    answer = part.send(0x80, 0x85, 0, xor(DIGEST, host) + sign(host_key(), DIGEST))
+    assert len(answer) == (32 if random else 1)
+
+
 def test_a_successful_boot_sets_the_latch() -> None:
     part = boot(1, latch=True)
     assert part.send(0x30, 4) == bytes(4)

@@ -246,6 +246,22 @@ def test_an_internal_signature_describes_its_subject(name: str, p1: int) -> None
     assert verifies(TEST_POINT, sha256(message).digest(), signature)
 
 
+@pytest.mark.parametrize(("validity", "valid"), [(5, 1), (0xA, 0)])
+def test_an_internal_signature_says_whether_its_subject_is_a_validated_key(validity: int, valid: int) -> None:
+    part = Part().slot(0, 0x6487, ECC_PRIVATE).slot(9, 0x0F0F, ECC_PUBLIC | 2)
+    part.memory.set_private_key(0, TEST_SCALAR)
+    part.memory.set_public_key(9, host_point := point(host_key()), validity=validity)
+    part.locked().nonce(KEY)
+    assert part.send(0x40, 0x10, 9, bytes(3)) == OK
+    assert part.memory.stored_public_key(9) == host_point
+    temp, memory, serial = part.temp, part.memory, part.memory.serial
+    message = b"".join((
+        temp, bytes((0x41, 0, 0, 0)), memory.config[38:40], memory.config[114:116],
+        bytes((0x59, 0, 0)), serial[8:9], bytes(4), serial[:2], bytes(2), bytes((1, valid, 0)),
+    ))  # fmt: skip
+    assert verifies(TEST_POINT, sha256(message).digest(), part.send(0x41, 0, 0))
+
+
 def test_an_internal_signature_needs_gen_dig_or_gen_key() -> None:
     part = signer()
     part.nonce()
@@ -393,6 +409,13 @@ def test_ecdh_writes_the_next_slot_if_the_slot_says_so(name: str) -> None:
     assert part.memory.slot(3)[:32] == other.exchange(ec.ECDH(), public)
 
 
+def test_ecdh_into_the_next_slot_starts_from_an_even_one() -> None:
+    part = Part().slot(3, 0x648F, ECC_PRIVATE).slot(4, 0x0F8F, DATA_KEY)
+    part.memory.set_private_key(3, TEST_SCALAR)
+    assert part.locked().send(0x43, 0, 3, point(host_key())) == REFUSED
+    assert part.memory.slot(4) == bytes(36)
+
+
 def test_ecdh_needs_the_permission_of_the_slot() -> None:
     part = signer(slot_config=0x6483)
     assert part.send(0x43, 0, 0, point(host_key())) == REFUSED
@@ -422,6 +445,14 @@ def test_mac_refuses_a_no_mac_slot_and_a_tainted_temp_key() -> None:
     assert part.send(0x15, 2, 4, bytes(4)) == OK
     assert part.chip.session.temp_key.no_mac
     assert part.send(0x08, 5, 5) == REFUSED
+
+
+def test_the_taint_of_a_no_mac_slot_stays_through_another_gen_dig() -> None:
+    part = Part().slot(4, 0x8F9F, 0x001C).slot(5, 0x8F8F, 0x001C).locked()
+    part.nonce()
+    part.send(0x15, 2, 4, bytes(4))
+    part.gen_dig(5)
+    assert part.chip.session.temp_key.no_mac
 
 
 def test_gen_dig_of_a_no_mac_slot_hashes_the_hosts_data() -> None:
@@ -519,6 +550,12 @@ def test_check_mac_copies_the_slot_behind_into_temp_key(name: str) -> None:
     assert (part.temp, flags.valid, flags.from_input) == (KEY[::-1], True, True)
     part.nonce(bytes(32))
     assert check_mac(part, 5, 4, KEY[::-1], bytes(32)) == MISCOMPARE
+    assert not part.temp_valid
+
+
+def test_check_mac_copies_only_when_the_challenge_was_in_temp_key() -> None:
+    part = signer("atecc608b")
+    assert check_mac(part, 0, 4, KEY, DIGEST) == OK
     assert not part.temp_valid
 
 

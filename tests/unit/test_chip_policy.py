@@ -174,6 +174,16 @@ def test_a_locked_slot_is_never_changed(nibble: int) -> None:
         assert part.send(0x46, 0, 2, bytes(4) + bytes(range(1, 33)) + bytes(32)) == REFUSED
 
 
+@EVERY_FAMILY
+def test_an_encrypted_write_needs_the_write_key(name: str) -> None:
+    part = ready(name, 4).slot(5, 0x8F8F, 0x001C)
+    temp = session_key(part, 5)
+    clear = b"\x33" * 32
+    mac = sha256(temp + tag(part, 0x12, 0xC2, 9 << 3) + ZERO + clear).digest()
+    assert part.send(0x12, 0xC2, 9 << 3, xor(clear, temp) + mac) == REFUSED
+    assert part.memory.slot(9)[:32] == b"\x11" * 32
+
+
 # -- four-byte writes, validity mark -------------------------------------------------------------
 
 
@@ -531,6 +541,18 @@ def test_a_persistently_disabled_key_needs_the_latch() -> None:
     part.nonce()
     assert len(part.send(0x41, 0x80, 0)) == 64
     assert part.send(0x30, 4) == b"\x01\0\0\0"
+
+
+def test_the_latch_takes_the_authorisation_of_its_own_slot_only() -> None:
+    part = Part("atecc608b").slot(5, 0x8F8F, 0x001C)
+    part.memory.set_config(69, b"\x84")
+    part.memory.set_slot(5, KEK)
+    part.locked()
+    assert check_mac(part, 5, KEK) == OK
+    assert part.send(0x30, 4, 3) == REFUSED
+    part.memory.set_config(69, b"\x05")
+    assert check_mac(part, 5, KEK) == OK
+    assert part.send(0x30, 4, 3) == REFUSED, "the permission is not enabled"
 
 
 def test_an_intrusion_disabled_key_of_a_508a_is_never_usable_on_i2c() -> None:

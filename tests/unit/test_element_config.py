@@ -244,6 +244,7 @@ def broken(change: str, value: object) -> str:
         ("lockvalue", "Open", "lockvalue: 'Open' is none of locked, unlocked"),
         ("serialnum", [1, 2], "serialnum: nine bytes are needed, found 2"),
         ("serialnum", "?", "serialnum: neither nine numbers nor base64"),
+        ("counter0", 2**64, "counter0: 18446744073709551616 is no number from 0 to 18446744073709551615"),
         ("colour", "red", "colour does not belong there"),
     ],
 )
@@ -341,6 +342,18 @@ def test_every_byte_belongs_to_a_field() -> None:
     assert names[20] == names[21] == "SlotConfig[0]"
     assert names[127] == "KeyConfig[15]"
     assert len(set(names)) == 57
+
+
+def test_every_single_changed_byte_is_a_difference_of_its_field_alone() -> None:
+    before = ConfigZone.from_bytes(bytes(128))
+    for offset in range(128):
+        raw = bytearray(128)
+        raw[offset] = 1
+        (found,) = diff(before, ConfigZone.from_bytes(bytes(raw)))
+        assert found.field == field_at(offset)
+        assert found.offset <= offset < found.offset + len(found.after)
+        assert found.after == bytes(raw[found.offset : found.offset + len(found.after)])
+    assert sum(len({field_at(at)}) for at in range(128)) == 128
 
 
 def test_differences_are_named_by_field() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hil.element import digests
 from hil.element.commands import part_of
-from hil.element.commands608 import KdfResult, KdfTarget, SelfTest, ShaTarget
+from hil.element.commands608 import KdfResult, KdfSource, KdfTarget, SelfTest, ShaTarget
 from hil.element.device import Element, SignRecipe
 from hil.element.keys import ElementEcdh, ElementRandom, ElementSigningKey, ElementVerify
 from hil.errors import DeviceError, ElementError, UsageError
@@ -172,6 +173,16 @@ def test_verify_raises_what_is_neither_good_nor_bad() -> None:
         tested.verify_external(PUBLIC, BLOCK, SIGNATURE)
 
 
+@pytest.mark.parametrize(("status", "good"), [(0, True), (1, False)])
+def test_verify_with_a_stored_key_goes_through_tempkey_on_every_part(status: int, good: bool) -> None:
+    steps = [
+        (Command(Opcode.NONCE, 3, 0, BLOCK), OK),
+        (Command(Opcode.VERIFY, 0, 9, SIGNATURE), bytes((status,))),
+    ]
+    tested, _ = element(steps, "atecc608b")
+    assert tested.verify_with_slot(9, BLOCK, SIGNATURE) is good
+
+
 def test_ecdh_with_a_slot() -> None:
     tested, _ = element([(Command(Opcode.ECDH, 0, 2, PUBLIC), BLOCK)])
     assert tested.ecdh(2, PUBLIC) == BLOCK
@@ -268,6 +279,18 @@ CALLS: list[tuple[Callable[[Element], object], Command, bytes, object]] = [
         KdfResult(PUBLIC),
     ),
     (
+        lambda e: e.kdf_prf(bytes(123), key_length=64, source=KdfSource.SLOT, slot=5),
+        Command(Opcode.KDF, 0x12, 5, bytes.fromhex("0300007b") + bytes(123)),
+        BLOCK,
+        KdfResult(BLOCK),
+    ),
+    (
+        lambda e: e.kdf_prf(b"seed", length=64, aead=True, target=KdfTarget.TEMPKEY),
+        Command(Opcode.KDF, 0x00, 0, bytes.fromhex("01030004") + b"seed"),
+        BLOCK,
+        KdfResult(BLOCK),
+    ),
+    (
         lambda e: e.kdf_aes(BLOCK[:16], key_block=2, target=KdfTarget.ALTERNATE),
         Command(Opcode.KDF, 0x2C, 0, bytes.fromhex("02000000") + BLOCK[:16]),
         OK,
@@ -325,6 +348,25 @@ def test_info_state_is_taken_apart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        ("10", "from_input"),
+        ("20", "gen_dig"),
+        ("40", "gen_key"),
+        ("80", "no_mac"),
+        ("0001", "eeprom_seed"),
+        ("0002", "sram_seed"),
+        ("0004", "auth_valid"),
+        ("0080", "valid"),
+    ],
+)
+def test_each_bit_of_info_state_is_one_field(answer: str, field: str) -> None:
+    tested, _ = element([(Command(Opcode.INFO, 2), bytes.fromhex(answer).ljust(4, b"\0"))])
+    state = asdict(tested.info_state())
+    assert [name for name, value in state.items() if value] == [field]
+
+
 def test_self_test_status_03_is_an_error_and_no_map() -> None:
     tested, _ = element([(Command(Opcode.SELFTEST, 0x3D), b"\3")], "atecc608b")
     with pytest.raises(ElementError, match="0x03"):
@@ -367,7 +409,18 @@ BAD_CALLS: list[Callable[[Element], object]] = [
     lambda e: e.read_slot_word(0, 0, 8),
     lambda e: e.read_config_word(3),
     lambda e: e.read_encrypted_block(8, 0, 4, b"short"),
+    lambda e: e.verify_with_slot(9, BLOCK[:31], SIGNATURE),
+    lambda e: e.verify_with_slot(9, BLOCK, SIGNATURE[:63]),
     lambda e: e.mac(0, BLOCK, mode=0x10),
+    lambda e: e.mac(0, BLOCK, mode=0x01),
+    lambda e: e.mac(0, BLOCK, mode=0x04),
+    lambda e: e.check_mac(0, BLOCK, bytes(13), BLOCK, mode=0x01),
+    lambda e: e.kdf_prf(b"", length=48),
+    lambda e: e.kdf_prf(bytes(124)),
+    lambda e: e.kdf_aes(BLOCK),
+    lambda e: e.kdf_aes(BLOCK[:16], key_block=4),
+    lambda e: e.sha_end(bytes(65)),
+    lambda e: e.sha_end_to(ShaTarget.TEMPKEY, bytes(65)),
     lambda e: e.check_mac(0, BLOCK, bytes(12), BLOCK),
     lambda e: e.sha_update(b""),
     lambda e: e.sha_update(bytes(65)),
@@ -432,5 +485,9 @@ def test_a_508a_without_a_slot_cannot_agree() -> None:
 
 
 def test_random_bytes_come_in_portions_of_32() -> None:
-    tested, _ = element([(Command(Opcode.RANDOM), BLOCK)] * 2)
-    assert ElementRandom(tested).random(40) == (BLOCK + BLOCK)[:40]
+    for length, commands in ((0, 0), (1, 1), (32, 1), (33, 2), (64, 2)):
+        tested, bus = element([(Command(Opcode.RANDOM), BLOCK)] * commands)
+        assert ElementRandom(tested).random(length) == (BLOCK + BLOCK)[:length]
+        assert len(bus.log) == commands
+    with pytest.raises(UsageError):
+        ElementRandom(tested).random(-1)

@@ -394,7 +394,7 @@ def test_a_lost_answer_to_a_data_write_is_an_error_because_nothing_can_prove_it(
 def test_a_lost_answer_to_a_write_into_a_readable_slot_is_proven_by_reading() -> None:
     element, paper, bus, guard = setup(BOTH_LOCKED)
     paper.lose_answer_of = Opcode.WRITE
-    paper.slot_block = bytes(range(64, 72)) + bytes(24)
+    paper.slot_block = bytes(range(64, 72)) + b"\xff" * 24  # beyond the slot: does not count
     irreversible.write_slot(
         element, 13, bytes(range(64, 72)), guard.permit(Operation.WRITE_SLOT, 13), block=2
     )

@@ -71,6 +71,9 @@ def test_a_value_that_is_no_byte_is_refused() -> None:
     element, permit, _ = setup(Operation.UPDATE_EXTRA, None, [])
     with pytest.raises(UsageError):
         irreversible_state.update_extra(element, 256, permit)
+    steps = [(Command(Opcode.READ, 0, 21), bytes(4)), (Command(Opcode.UPDATEEXTRA, 0, 255), OK)]
+    element, permit, _ = setup(Operation.UPDATE_EXTRA, None, steps)
+    irreversible_state.update_extra(element, 255, permit)
 
 
 def test_burning_a_use_cannot_be_proven_so_a_lost_answer_is_an_error() -> None:

@@ -127,6 +127,17 @@ def test_rsa_is_refused() -> None:
         parse_private_key(pem)
 
 
+def test_the_smallest_and_the_largest_scalar_are_keys() -> None:
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    for value in (1, order - 1):
+        scalar = value.to_bytes(32, "big")
+        assert parse_private_key(scalar.hex().encode()) == check_scalar(scalar) == scalar
+    with pytest.raises(ConfigError, match="order"):
+        parse_private_key(order.to_bytes(32, "big").hex().encode())
+    with pytest.raises(UsageError, match="order"):
+        check_scalar(order.to_bytes(32, "big"))
+
+
 def test_a_scalar_does_not_print_itself() -> None:
     scalar = parse_private_key(GOOD["hex"])
     shown = f"{scalar} {scalar!r} {[scalar]} {(scalar,)}"

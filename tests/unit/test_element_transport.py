@@ -300,6 +300,26 @@ def test_when_a_command_may_be_sent_again(command: Command, rule: Repeat) -> Non
     assert repeat_of(command) is rule
 
 
+LONGEST_MS = """
+AES 27 27 27 27         CheckMac 13 40 40 40    Counter 20 25 25 25     DeriveKey 50 50 50 50
+ECDH 58 75 172 531      GenDig 11 25 35 35      GenKey 115 115 215 653  HMAC 23 23 23 23
+Info 2 5 5 5            KDF 165 165 165 165     Lock 32 35 35 35        MAC 14 55 55 55
+Nonce 29 20 20 20       PrivWrite 48 50 50 50   Random 23 23 23 23      Read 5 5 5 5
+SecureBoot 480 80 160 480  SelfTest 2324 250 625 2324  SHA 9 36 42 75   Sign 60 115 220 665
+UpdateExtra 10 10 10 10  Verify 72 105 295 1085  Write 26 45 45 45      Pause 3 3 3 3
+"""
+"""508A, then 608 at M0, M1, M2; where a part lacks the command, its longest time on the others."""
+
+
+@pytest.mark.parametrize("at", range(0, 5 * len(Opcode), 5))
+def test_longest_times_are_those_published(at: int) -> None:
+    name, *expected = LONGEST_MS.split()[at : at + 5]
+    (opcode,) = [opcode for opcode in Opcode if opcode.label == name]
+    found = [execution_us(opcode, "atecc508a")]
+    found += [execution_us(opcode, "atecc608a", divider) for divider in ("M0", "M1", "M2")]
+    assert found == [int(ms) * 1000 for ms in expected]
+
+
 def test_longest_times_follow_part_and_clock_divider() -> None:
     assert execution_us(Opcode.SIGN, "atecc508a") == 60_000
     assert execution_us(Opcode.SIGN, "atecc608b", "M2") == 665_000

@@ -234,6 +234,26 @@ def test_the_first_difference_stops_a_replay_and_is_shown() -> None:
     assert "now" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "expected",
+    [
+        Transaction(0, 0, "write", 0x61, b"\1"),
+        Transaction(0, 0, "read", 0x60, length=1),
+        Transaction(0, 0, "wake", 0x60),
+        Transaction(0, 0, "write", 0x60, b"\1\1"),
+        Transaction(0, 0, "write", 0x60, b"\2"),
+    ],
+)
+def test_every_kind_of_difference_is_one(expected: Transaction) -> None:
+    with pytest.raises(RigError, match="differs"):
+        RecordedBus([expected], World()).write(0x60, b"\1")
+
+
+def test_a_read_of_another_length_differs() -> None:
+    with pytest.raises(RigError, match="differs"):
+        RecordedBus([Transaction(0, 0, "read", 0x60, b"abc", 3)], World()).read(0x60, 4)
+
+
 def test_a_replay_must_be_finished_and_must_not_go_on() -> None:
     bus = RecordedBus(recorded(), World())
     with pytest.raises(RigError, match="7 recorded transactions are left, next a wake pulse"):

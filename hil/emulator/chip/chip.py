@@ -315,7 +315,6 @@ class Chip:
         if not data:
             return 0
         self._fifo += data
-        self._pointer = 0
         count = self._fifo[0]
         limit = min(COUNT_MAX, self.profile.knobs.io_buffer_bytes)
         if not 4 <= count <= limit:

@@ -189,8 +189,6 @@ def sign_internal(x: Execution) -> bytes:
     """Sign what GenKey or GenDig left in TempKey, with the description of its key."""
     slot = x.slot
     gate(x, "sign internal")
-    if x.p1 & 0x20 and x.knobs.sign_internal_buffer_bit == "parse":
-        raise Refused(Status.PARSE, "Sign(internal) takes TempKey only")
     if not x.memory.slot_config(slot).internal_sign:
         raise refuse(f"slot {slot} signs no internal messages")
     temp = admit(x, "sign", slot, temp=True)
@@ -225,6 +223,11 @@ def sign_internal(x: Execution) -> bytes:
         bytes((memory.slot_open(subject), validated, 0)),
     )
     return _sign(x, slot, sha(*message))
+
+
+def _buffer_bit(x: Execution) -> None:
+    if x.knobs.sign_internal_buffer_bit == "parse":
+        raise Refused(Status.PARSE, "Sign(internal) takes TempKey only")
 
 
 def _sign(x: Execution, slot: int, digest: bytes) -> bytes:
@@ -337,6 +340,7 @@ FORMS = (
         sign_internal,
         "DS40002138A 5.2.4",
         ONLY_608,
+        _buffer_bit,
     ),
     Form(Opcode.ECDH, "ECDH", modes(0), SLOT, lengths(64), ecdh, "DS508 9.5"),
     Form(
