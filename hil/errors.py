@@ -21,7 +21,9 @@
     │   ├── DeviceTimeout       the device stayed silent until the deadline
     │   └── UnexpectedReboot    the board restarted during a test
     ├── CertificateError        a certificate or chain is not acceptable
+    │   └── ServerChainError    the server's chain (hil.tls.alerts): nothing was signed
     ├── CloudError              the control plane or the MQTT endpoint refused
+    │   └── TlsError            an alert or a lost connection (hil.tls.alerts), with who sent it
     └── GuardRefusal            an irreversible operation had no permit
 
 Each class carries ``exit_code``: what a command of ours exits with when the error
