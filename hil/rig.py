@@ -358,7 +358,21 @@ class Rig:
         if self.file.power.kind == "none":
             return
         power = self.file.power
-        settings = RelaySettings(kind=power.kind, port=power.port, channel=power.channel)
+        settings = RelaySettings(
+            kind=power.kind,
+            port=power.port,
+            channel=power.channel,
+            channels=power.channels,
+            address=power.address,
+            active_low=power.active_low,
+            serial=power.serial,
+            user=power.user,
+            password="" if power.password is None else power.password.value(),
+            on_command=power.on_command,
+            off_command=power.off_command,
+            state_command=power.state_command,
+            on_pattern=power.on_pattern,
+        )
         self._power = Power(
             open_relay(settings, self.clock),
             self.clock,

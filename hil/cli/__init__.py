@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cert": ("hil.cli.cert", "Show and verify certificates and chains."),
     "emulate": ("hil.cli.emulate", "Serve an emulated rig to outside programs, in real time."),
     "faults": ("hil.cli.faults", "List the faults that emulated rigs can be given."),
+    "history": ("hil.cli.history", "Trends, first bad runs and flaky tests of earlier runs."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
 }

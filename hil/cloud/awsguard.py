@@ -94,6 +94,11 @@ class AwsGuard:
             and host.endswith(f".{region}.amazonaws.com")
         )
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether a real account may be used at this moment."""
+        return bool(self._confirmed)
+
     def confirm(self, access_key: str, region: str) -> None:
         """Let requests pass that are signed with ``access_key`` for ``region``; STS named its account."""
         self._confirmed[access_key] = region

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from hil.cloud import awsguard
-from hil.cloud.local.control import LocalCloud
+from hil.cloud.local.control import LocalCloud, is_mocked
 from hil.cloud.lookup import ApiRegistry
 from hil.cloud.refusals import refusals
 from hil.errors import ConfigError, GuardRefusal, UsageError
@@ -113,15 +113,21 @@ class CloudSession:
                 f"the rig wants the real account {self.account_id}, but {said}",
                 hint=f"to let this run touch that account: --allow-aws {self.account_id}",
             )
+        if is_mocked():
+            raise UsageError(
+                f"the rig wants the real account {self.account_id} while moto answers for AWS in this process",
+                hint="run rigs with a real account in a session of their own",
+            )
         guard = awsguard.install()
         import boto3
 
         with guard.logging_in(), refusals("log in to AWS"):
-            login = boto3.Session(profile_name=self.settings.profile, region_name=self.region)
+            login = boto3.Session(profile_name=self.settings.credentials_profile, region_name=self.region)
             credentials = login.get_credentials()
             if credentials is None:
                 raise ConfigError(
-                    "no AWS credentials were found", hint="set cloud.profile or log in as the AWS CLI does"
+                    "no AWS credentials were found",
+                    hint="set cloud.credentials_profile or log in as the AWS CLI does",
                 )
             # Frozen: the account that STS names now is the account of every later call.
             frozen = credentials.get_frozen_credentials()
@@ -135,7 +141,8 @@ class CloudSession:
         if account != self.account_id:
             raise GuardRefusal(
                 f"the credentials belong to account {account}, the rig names {self.account_id}",
-                hint="nothing but GetCallerIdentity was sent; correct cloud.profile or cloud.account_id",
+                hint="nothing but GetCallerIdentity was sent; correct credentials_profile or account_id in"
+                " the rig file's section cloud",
             )
         guard.confirm(str(frozen.access_key), self.region)
         self._confirmed_key = str(frozen.access_key)

@@ -16,7 +16,7 @@ from hil.emulator.chip import Chip, Memory, load_profile
 from hil.emulator.faults import FAULTS
 from hil.emulator.mcu import load_costs
 from hil.emulator.network import Network
-from hil.emulator.relay import EmulatedLcus
+from hil.emulator.relaykinds import EMULATED_RELAYS
 from hil.emulator.supply import Supplied
 from hil.emulator.uart import Uart
 from hil.errors import ConfigError
@@ -73,8 +73,14 @@ class EmulatedRig:
         sda, scl = _pins(file)
         self.lines = Lines(sda_gpio=sda, scl_gpio=scl)
         self.network = Network(self.world, round(emulation.rtt_ms * 1000))
-        relay_line = Uart(self.world, f"{file.rig} relay", 9600)
-        self.relay = EmulatedLcus(relay_line, channels=max(1, file.power.channel))
+        relay_line = Uart(self.world, f"{file.rig} relay")
+        if file.power.kind not in EMULATED_RELAYS:
+            raise ConfigError(
+                f"{file.rig}: a relay of kind {file.power.kind} cannot be emulated",
+                hint=f"kinds: {', '.join(EMULATED_RELAYS)}",
+            )
+        outputs = max(file.power.channels, file.power.channel)
+        self.relay = EMULATED_RELAYS[file.power.kind](relay_line, channels=outputs)
         self.relay.contacts[file.power.channel - 1].on_switch = self._switch
         for fault in faults:
             FAULTS[fault].before(self)

@@ -61,11 +61,41 @@ class Power:
     """The relay that powers the board and the element."""
 
     kind: Annotated[
-        Literal["lcus", "none"],
-        Key("LCUS (also sold as NOYITO): serial relay with a CH340. none: the rig cannot switch power."),
+        Literal[
+            "lcus",
+            "numato",
+            "kmtronic",
+            "devantech",
+            "modbus",
+            "shelly-gen1",
+            "shelly-gen2",
+            "tasmota",
+            "command",
+            "gpio",
+            "hid-dcttech",
+            "hid-lcus",
+            "none",
+        ],
+        Key(
+            "Serial relays: lcus (also sold as NOYITO), numato, kmtronic, devantech, modbus. On the network: "
+            "shelly-gen1, shelly-gen2, tasmota. command: programs of your own. gpio and the hid kinds need "
+            "the extra of that name. none: the rig cannot switch power."
+        ),
     ] = "none"
-    port: Annotated[str, Key(_PORT)] = ""
-    channel: Annotated[int, Key("Channel of the relay board, from 1.", low=1, high=8)] = 1
+    port: Annotated[str, Key(_PORT + " For relays on the network, http://HOST; for gpio, the chip.")] = ""
+    channel: Annotated[int, Key("Output of the relay board, from 1; for gpio the line.", low=0, high=64)] = 1
+    channels: Annotated[int, Key("How many outputs the board has.", low=1, high=64)] = 1
+    address: Annotated[int, Key("modbus: address of the board.", low=1, high=247)] = 1
+    active_low: Annotated[bool, Key("gpio: the relay conducts at the low level.")] = False
+    serial: Annotated[str, Key("hid kinds: USB serial number of the relay; empty for the only one.")] = ""
+    user: Annotated[str, Key("Network kinds: login name.")] = ""
+    password: Annotated[Secret | None, Key("Network kinds: its password.")] = None
+    on_command: Annotated[
+        str, Key("command: program and arguments that switch on, quoted as in a shell.")
+    ] = ""
+    off_command: Annotated[str, Key("command: likewise, off.")] = ""
+    state_command: Annotated[str, Key("command: likewise, prints the state; empty if there is none.")] = ""
+    on_pattern: Annotated[str, Key("command: regular expression of what state_command prints when on.")] = ""
     settle_ms: Annotated[
         int, Key("Wait after switching, in milliseconds: the contact bounces.", low=0, high=60_000)
     ] = 20
@@ -191,7 +221,7 @@ class Cloud:
         str,
         Key("AWS account; a real one must confirm it.", pattern="[0-9]{12}", form="12 digits"),
     ] = "123456789012"
-    profile: Annotated[str | None, Key("aws: profile of the shared credentials file.")] = None
+    credentials_profile: Annotated[str | None, Key("aws: profile of the shared credentials file.")] = None
     endpoint_url: Annotated[
         str | None,
         Key(

@@ -23,6 +23,9 @@ EMULATED = "emu://"
 # The serial numbers of emulated elements: bytes 2 and 3 are E0 7E (see hil.wire.serials).
 RESERVED_SERIAL = "e07e"
 
+_WITHOUT_PORT = ("none", "command", "hid-dcttech", "hid-lcus")
+"""Relay kinds that are reached by something else than a port."""
+
 
 def ports(rig: RigFile) -> tuple[tuple[str, str], ...]:
     """Section name and port of every part that is reached through one."""
@@ -41,8 +44,10 @@ def _each_kind_has_the_keys_it_needs(rig: RigFile) -> Findings:
             yield ("board",), f"board lacks the key 'port', which kind {rig.board.kind} needs"
         if rig.board.mcu is None:
             yield ("board",), f"board lacks the key 'mcu', which kind {rig.board.kind} needs"
-    if rig.power.kind != "none" and not rig.power.port:
+    if rig.power.kind not in _WITHOUT_PORT and not rig.power.port:
         yield ("power",), f"power lacks the key 'port', which kind {rig.power.kind} needs"
+    if rig.power.kind == "command" and not (rig.power.on_command and rig.power.off_command):
+        yield ("power",), "power lacks the keys 'on_command' and 'off_command', which kind command needs"
     if rig.bus.kind == "linux" and rig.bus.number is None:
         yield ("bus",), "bus lacks the key 'number', which kind linux needs"
     if rig.bus.kind == "kit" and not rig.bus.port:
@@ -60,8 +65,11 @@ def _no_kind_has_keys_that_it_ignores(rig: RigFile) -> Findings:
         yield ("bus", "port"), f"port is for kind kit; kind {rig.bus.kind} ignores it"
     if rig.cloud.mode != "moto-server" and rig.cloud.endpoint_url is not None:
         yield ("cloud", "endpoint_url"), f"endpoint_url is for moto-server; mode {rig.cloud.mode} ignores it"
-    if rig.cloud.mode != "aws" and rig.cloud.profile is not None:
-        yield ("cloud", "profile"), f"profile is for mode aws; mode {rig.cloud.mode} ignores it"
+    if rig.cloud.mode != "aws" and rig.cloud.credentials_profile is not None:
+        yield (
+            ("cloud", "credentials_profile"),
+            f"credentials_profile is for mode aws; mode {rig.cloud.mode} ignores it",
+        )
 
 
 def _somebody_reaches_the_element(rig: RigFile) -> Findings:

@@ -313,6 +313,19 @@ def test_a_command_is_not_tried_when_the_watchdog_would_end_it(part: Part) -> No
     assert part.chip.log[-1].us == part.profile.times.error_us
 
 
+def test_a_command_that_outlasts_the_watchdog_is_cut_and_the_part_wakes_again() -> None:
+    part = Part(configuration="mongoose-os").locked(data=False).start()
+    part.memory.set_private_key(0, TEST_SCALAR)
+    part.chip.faults.add("slow")
+    part.time += 1_100_000
+    part.write(b"\x03" + Command(0x40, 4).encode())
+    part.time += 200_000
+    assert part.power_is(Power.ASLEEP)
+    assert part.memory.slot(0)[4:] == TEST_SCALAR
+    part.wake()
+    assert part.read(4) == WAKE_RESPONSE
+
+
 def test_malformed_is_said_before_lack_of_time(part: Part) -> None:
     part.time += 1_290_000
     assert part.transact(0x99) == b"\x03"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACCOUNT = "111122223333"
-REAL = Cloud(mode="aws", account_id=ACCOUNT, profile="bench", region="eu-west-1")
+REAL = Cloud(mode="aws", account_id=ACCOUNT, credentials_profile="bench", region="eu-west-1")
 
 
 class PretendedAws:
@@ -137,7 +137,7 @@ def test_credentials_of_another_account_are_refused_before_anything_else_is_call
 
 
 def test_a_profile_that_does_not_exist_is_a_message(aws: PretendedAws) -> None:
-    settings = Cloud(mode="aws", account_id=ACCOUNT, profile="nobody")
+    settings = Cloud(mode="aws", account_id=ACCOUNT, credentials_profile="nobody")
     with pytest.raises(CloudError, match="nobody"):
         CloudSession(settings, allow_aws=ACCOUNT).open()
     assert aws.sent == []
@@ -156,3 +156,17 @@ def test_an_endpoint_in_the_environment_does_not_redirect_a_real_session(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with CloudSession(REAL, allow_aws=ACCOUNT) as session:
         assert session.iot.meta.endpoint_url == "https://iot.eu-west-1.amazonaws.com"
+
+
+def test_a_real_account_and_moto_never_meet_in_one_process(aws: PretendedAws) -> None:
+    """While moto is on it answers for every host of AWS: what a ledger says would then be untrue."""
+    with CloudSession(Cloud()), pytest.raises(UsageError, match="while moto answers"):
+        CloudSession(REAL, allow_aws=ACCOUNT).open()
+    assert aws.sent == []
+    with (
+        CloudSession(REAL, allow_aws=ACCOUNT),
+        pytest.raises(UsageError, match="session with a real AWS account is open"),
+    ):
+        CloudSession(Cloud()).open()
+    with CloudSession(Cloud()) as session:
+        assert session.local is not None

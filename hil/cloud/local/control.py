@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hil.cloud.local.overlay import AwsBackend
 
-__all__ = ["LocalCloud", "LocalRegistry", "RegistrationEvent"]
+__all__ = ["LocalCloud", "LocalRegistry", "RegistrationEvent", "is_mocked"]
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -103,8 +103,18 @@ class _Moto:
             if self._users == 0:
                 self._stack.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether moto answers for AWS in this process."""
+        return self._users > 0
+
     def _start(self, region: str) -> None:
-        awsguard.install()
+        if awsguard.install().confirmed:
+            # moto would answer the requests of that session too.
+            raise UsageError(
+                "a session with a real AWS account is open in this process",
+                hint="run rigs with a real account in a session of their own",
+            )
         from moto import mock_aws
 
         from hil.cloud.local import overlay
@@ -119,6 +129,11 @@ class _Moto:
 
 
 _moto = _Moto()
+
+
+def is_mocked() -> bool:
+    """Whether a :class:`LocalCloud` of this process is open: then moto answers every request to AWS."""
+    return _moto.running
 
 
 class LocalRegistry:

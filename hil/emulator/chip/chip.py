@@ -168,7 +168,9 @@ class Chip:
         self._power = Power.OFF
 
     def _lose_power(self) -> None:
-        self.faults.power_off()
+        if self.faults.any:
+            self.faults.power_off()
+            self._changed()
         self.session.power_off()
         self._enter_sleep()
 
@@ -183,6 +185,7 @@ class Chip:
         self.session.sleep()
         self._power = Power.ASLEEP
         self._flush()
+        self._busy_until = 0
         self._watchdog_at = self._power_lost_at = NEVER
         self._address = self._configured_address()
         self.engine.latch_clock()

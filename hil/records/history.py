@@ -1,0 +1,263 @@
+"""The runs of a project over time: a SQLite file, made from journals and rebuildable from them.
+
+Nothing is known here that no journal says. Tests are told apart by their id, which is made of
+requirement, name, parameters and rig and stays the same in a checkout and an installed package.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hil.errors import ConfigError
+from hil.homes import made
+from hil.measure.verdict import Verdict
+from hil.records.journal import JOURNAL
+from hil.records.rebuild import load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from hil.records.model import Run
+
+__all__ = ["Flakiness", "History", "Point", "RunRow"]
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE runs (
+    run TEXT PRIMARY KEY, started REAL NOT NULL, verdict TEXT NOT NULL, kind TEXT NOT NULL,
+    commit_id TEXT NOT NULL, wall_us INTEGER NOT NULL, tests INTEGER NOT NULL, folder TEXT NOT NULL
+);
+CREATE TABLE tests (
+    run TEXT NOT NULL REFERENCES runs(run) ON DELETE CASCADE, test TEXT NOT NULL, attempt INTEGER NOT NULL,
+    suite TEXT NOT NULL, rig TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
+    clock_us INTEGER, wall_us INTEGER NOT NULL, PRIMARY KEY (run, test, attempt)
+);
+CREATE TABLE figures (
+    run TEXT NOT NULL REFERENCES runs(run) ON DELETE CASCADE, test TEXT NOT NULL, rig TEXT NOT NULL,
+    name TEXT NOT NULL, value REAL NOT NULL, unit TEXT NOT NULL, verdict TEXT NOT NULL,
+    provenance TEXT NOT NULL, bounds TEXT NOT NULL
+);
+CREATE INDEX figures_by_name ON figures (name, rig);
+CREATE INDEX tests_by_id ON tests (test);
+"""
+# A test says something about the device only with these.
+_SPEAKS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL)
+_GOOD = (Verdict.PASS, Verdict.WARN)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run in the list."""
+
+    run: str
+    started: float
+    verdict: Verdict
+    kind: str
+    commit: str
+    wall_us: int
+    tests: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a measurement's trend."""
+
+    run: str
+    started: float
+    rig: str
+    name: str
+    value: float
+    unit: str
+    verdict: Verdict
+    provenance: str
+    limit: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Flakiness:
+    """How often a test changed its mind, attempts of one run included.
+
+    Attributes:
+        flips: changes between good and bad from one attempt to the next.
+    """
+
+    test: str
+    attempts: int
+    failures: int
+    flips: int
+
+
+class History:
+    """The history of a project.
+
+    Args:
+        path: the SQLite file; made if it is not there.
+
+    Raises:
+        ConfigError: the file is no history, or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        made(path.parent)
+        self._path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA foreign_keys = ON")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        except sqlite3.Error as error:
+            raise ConfigError(
+                f"{path} is no history: {error}", hint="remove it; it is made from journals"
+            ) from error
+        if version not in (0, _VERSION):
+            self._db.close()
+            raise ConfigError(f"{path} is of version {version}", hint="remove it; it is made from journals")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def take(self, folder: Path) -> str:
+        """Import one run, or import it again; returns its id.
+
+        Raises:
+            ConfigError: the journal is damaged, of a newer format, or not there.
+        """
+        run = load_run(folder)
+        with _Transaction(self._db):
+            self._db.execute("DELETE FROM runs WHERE run = ?", (run.name,))
+            self._insert(run)
+        return run.name
+
+    def take_all(self, runs: Path) -> list[str]:
+        """Import every run of a folder that is new or was not finished before.
+
+        Returns a message for each journal that cannot be read; the others are imported.
+        """
+        known = dict(self._db.execute("SELECT folder, verdict FROM runs").fetchall())
+        problems = []
+        for journal in sorted(runs.glob(f"*/{JOURNAL}")):
+            if known.get(str(journal.parent), Verdict.ABORTED) != Verdict.ABORTED:
+                continue
+            try:
+                self.take(journal.parent)
+            except ConfigError as error:
+                problems.append(error.message)
+        return problems
+
+    def runs(self, *, rig: str | None = None, limit: int = 20) -> list[RunRow]:
+        """The last runs, newest first; only those with tests on ``rig`` if given."""
+        where = "" if rig is None else "WHERE run IN (SELECT run FROM tests WHERE rig = ?)"
+        rows = self._db.execute(
+            f"SELECT run, started, verdict, kind, commit_id, wall_us, tests, folder FROM runs {where} "
+            "ORDER BY started DESC, run DESC LIMIT ?",
+            (limit,) if rig is None else (rig, limit),
+        )
+        return [RunRow(row[0], row[1], Verdict(row[2]), *row[3:]) for row in rows]
+
+    def measurements(self) -> list[tuple[str, str, int]]:
+        """Name, rig and number of values of every measurement."""
+        query = "SELECT name, rig, COUNT(*) FROM figures GROUP BY name, rig ORDER BY name, rig"
+        return list(self._db.execute(query))
+
+    def trend(self, name: str, rig: str) -> list[Point]:
+        """The values of a measurement on one rig, oldest first."""
+        rows = self._db.execute(
+            "SELECT f.run, r.started, f.rig, f.name, f.value, f.unit, f.verdict, f.provenance, f.bounds "
+            "FROM figures f JOIN runs r USING (run) WHERE f.name = ? AND f.rig = ? ORDER BY r.started, f.rowid",
+            (name, rig),
+        )
+        return [Point(*row[:6], Verdict(row[6]), row[7], json.loads(row[8])) for row in rows]
+
+    def first_bad(self, test: str) -> str | None:
+        """The run since which a test has failed without a pass in between, or None if it is good."""
+        since = None
+        for run, verdict in self._attempts(test):
+            if verdict in _GOOD:
+                since = None
+            elif since is None:
+                since = run
+        return since
+
+    def flaky(self) -> list[Flakiness]:
+        """Tests that failed and passed, those that flip most first."""
+        tests = [row[0] for row in self._db.execute("SELECT DISTINCT test FROM tests")]
+        found = [self._flakiness(test) for test in tests]
+        mixed = [one for one in found if 0 < one.failures < one.attempts]
+        return sorted(mixed, key=lambda one: (-one.flips, one.test))
+
+    def _flakiness(self, test: str) -> Flakiness:
+        good = [verdict in _GOOD for _, verdict in self._attempts(test)]
+        flips = sum(a != b for a, b in zip(good, good[1:], strict=False))
+        return Flakiness(test, len(good), good.count(False), flips)
+
+    def _attempts(self, test: str) -> Sequence[tuple[str, Verdict]]:
+        rows = self._db.execute(
+            "SELECT t.run, t.verdict FROM tests t JOIN runs r USING (run) WHERE t.test = ? "
+            "ORDER BY r.started, t.run, t.attempt",
+            (test,),
+        )
+        return [(run, Verdict(verdict)) for run, verdict in rows if verdict in _SPEAKS]
+
+    def _insert(self, run: Run) -> None:
+        suites = run.header.get("suites", {})
+        commit = str(suites.get("commit", "")) + ("-dirty" if suites.get("dirty") else "")
+        self._db.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.name,
+                run.started,
+                str(run.verdict),
+                run.kind,
+                commit,
+                run.wall_us,
+                len(run.tests),
+                str(run.folder),
+            ),
+        )
+        attempts: dict[str, int] = {}
+        for test in run.tests:
+            attempts[test.test] = attempt = attempts.get(test.test, 0) + 1
+            rig = test.rig or ""
+            row = (test.suite, rig, str(test.verdict), test.reason, test.clock_us, test.wall_us)
+            self._db.execute(
+                "INSERT INTO tests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (run.name, test.test, attempt, *row)
+            )
+            for figure in test.figures:
+                if isinstance(figure.value, int | float) and not isinstance(figure.value, bool):
+                    bounds = json.dumps(figure.limit)
+                    said = (figure.unit, str(figure.verdict), figure.provenance or "", bounds)
+                    self._db.execute(
+                        "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        (run.name, test.test, rig, figure.name, float(figure.value), *said),
+                    )
+
+
+class _Transaction:
+    """All or nothing."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
