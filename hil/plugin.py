@@ -41,6 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--allow-irreversible", action="append", default=[], metavar="SERIAL",
         help="serial number of an element that may be locked or keyed for good; repeatable",
     )  # fmt: skip
+    group.addoption(
+        "--allow-aws", default=None, metavar="ACCOUNT",
+        help="let this run use that real AWS account; the rig file must name it too (`cloud: {mode: aws}`)",
+    )  # fmt: skip
     group.addoption("--runs", default=None, metavar="DIR", help="where runs are written (default: ./runs)")
     group.addoption(
         "--no-report", action="store_true", help="write the journal and JUnit, not the HTML report"

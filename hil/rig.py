@@ -60,6 +60,7 @@ class Rig:
         clock: the time that its parts live in.
         calendar: date and time for certificates.
         guard: what stands before everything irreversible.
+        allow_aws: the real AWS account that the command line allows, or None.
         power: the relay.
         boot: the last start of the board, or None if it did not come.
         trace: every I2C transaction.
@@ -75,6 +76,7 @@ class Rig:
         guard: Guard,
         stack: ExitStack,
         emulated: EmulatedRig | None,
+        allow_aws: str | None = None,
     ) -> None:
         self.file = file
         self.clock = clock
@@ -82,9 +84,11 @@ class Rig:
         self.journal = journal
         self.guard = guard
         self.emulated = emulated
+        self.allow_aws = allow_aws
         self.boot: Boot | None = None
         self.trace: list[Transaction] = []
         self._trace_mark = 0
+        self._connection_mark = 0
         self._stack = stack
         self._power: Power | None = None
         self._mongoose: MongooseBoard | None = None
@@ -330,6 +334,7 @@ class Rig:
     def test_starts(self) -> None:
         """From here on evidence belongs to the next test."""
         self._trace_mark = len(self.trace)
+        self._connection_mark = 0 if self._cloud is None else self._cloud.connection_count
         board = self._mongoose or self._esp_idf
         self._console_mark = None if board is None else board.console.transcript.mark()
 
@@ -344,6 +349,9 @@ class Rig:
         since = self.trace[self._trace_mark :]
         if since:
             found.append(("I2C", listing(since)))
+        connections = "" if self._cloud is None else self._cloud.evidence(self._connection_mark)
+        if connections:
+            found.append(("MQTT endpoint", connections))
         if self.world is not None:
             found.append(("world", self.world.describe()))
         return found
@@ -424,6 +432,7 @@ def open_rig(
     allow_irreversible: frozenset[str],
     journal: Journal,
     calendar: Calendar,
+    allow_aws: str | None = None,
 ) -> Rig:
     """Lock the rig, open its ports, power the board and wait for its start.
 
@@ -458,6 +467,7 @@ def open_rig(
             guard=guard,
             stack=ExitStack(),
             emulated=emulated,
+            allow_aws=allow_aws,
         )
         stack.callback(rig._stack.close)
         rig._open_power()

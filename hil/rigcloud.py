@@ -1,28 +1,28 @@
-"""The cloud of one rig: control plane and MQTT endpoint, together.
+"""The cloud of one rig: control plane, registration, and what the board is told about it.
 
-On an emulated rig the endpoint is an actor in the same world as the board; its registry is the
-control plane's, so that what was registered through boto3 is what may connect.
+On an emulated rig the endpoint is an actor in the same world as the board; its registry is the control
+plane's, so that what was registered through boto3 is what may connect. A physical board meets the same
+endpoint on a port of this computer, or AWS itself.
 """
 
 from __future__ import annotations
 
 import base64
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hil.cloud.devicepolicy import device_policy
-from hil.cloud.ledger import Ledger
-from hil.cloud.local.endpoint import Endpoint
-from hil.cloud.local.faults import Fault
-from hil.cloud.local.pki import ServerPki
+from hil.cloud.devicepolicy import device_policy, wildcard_policy
+from hil.cloud.ledgerfile import open_ledger
 from hil.cloud.registration import Registrar
 from hil.cloud.session import CloudSession
 from hil.element.certificates.selfsigned import signing_request
 from hil.element.keys import ElementSigningKey
-from hil.errors import UsageError
+from hil.errors import ConfigError, UsageError
+from hil.rigendpoint import PORT, RigEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from hil.cloud.local.endpoint import Endpoint
     from hil.cloud.registration import Registration
     from hil.element.device import Element
     from hil.rig import Rig
 
-__all__ = ["RigCloud", "pem"]
+__all__ = ["PORT", "RigCloud", "pem"]
 
-PORT = 8883
 POLICY = "device"
 CERTIFICATE_FILE = "device.crt.pem"
 KEY_FILE = "device.key.pem"
@@ -52,45 +52,25 @@ class RigCloud:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
-        self.session = CloudSession(rig.file.cloud, calendar=rig.calendar)
+        self._stack = ExitStack()
+        self.session = CloudSession(rig.file.cloud, allow_aws=rig.allow_aws, calendar=rig.calendar)
         self._registrar: Registrar | None = None
-        self._endpoint: Endpoint | None = None
+        self._mqtt: RigEndpoint | None = None
 
     def __enter__(self) -> RigCloud:
-        self.session.open()
-        self._registrar = Registrar(self.session, Ledger(calendar=self._rig.calendar))
-        if self._rig.emulated is not None:
-            self._serve()
+        with ExitStack() as stack:
+            stack.enter_context(self.session)
+            ledger = stack.enter_context(open_ledger(self._rig.file, self._rig.calendar))
+            self._registrar = Registrar(self.session, ledger)
+            if self._rig.emulated is not None:
+                self._mqtt = stack.enter_context(RigEndpoint(self._rig, self.session))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.session.close()
-
-    def _serve(self) -> None:
-        """Put the endpoint into the rig's world."""
-        emulated = self._rig.emulated
-        assert emulated is not None, "the caller asked"
-        local = self.session.local
-        endpoint = Endpoint(
-            self.session.registry,
-            ServerPki(self.host, self._rig.calendar),
-            account=self.session.account_id,
-            region=self.session.region,
-            host=self.host,
-            first_connect=None if local is None else local.first_connect,
-        )
-        if emulated.endpoint_refuses:
-            endpoint.faults = lambda number: frozenset({Fault.REFUSE})
-        emulated.network.listen(
-            self.host,
-            PORT,
-            lambda link: (
-                endpoint.session(link.send, link.close, link.now, link.at, client=link.client).receive
-            ),
-        )
-        self._endpoint = endpoint
+        self._stack.close()
 
     @property
     def registrar(self) -> Registrar:
@@ -100,31 +80,82 @@ class RigCloud:
         return self._registrar
 
     @property
+    def serves(self) -> bool:
+        """Whether the board meets an endpoint of this program's, which can be watched and told to fail."""
+        cloud = self._rig.file.cloud
+        return self._rig.emulated is not None or cloud.listen is not None
+
+    @property
+    def mqtt(self) -> RigEndpoint:
+        """The MQTT endpoint of this program's that the board meets; opened when first asked for.
+
+        Raises:
+            UsageError: the board meets another one.
+        """
+        if self._mqtt is None:
+            self._mqtt = self._stack.enter_context(RigEndpoint(self._rig, self.session))
+        return self._mqtt
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections the endpoint has seen so far."""
+        return 0 if self._mqtt is None else len(self._mqtt.endpoint.logs)
+
+    def evidence(self, since: int) -> str:
+        """The endpoint's connections after the first ``since`` ones, in words."""
+        return "" if self._mqtt is None else self._mqtt.evidence(since)
+
+    @property
     def endpoint(self) -> Endpoint:
-        """The MQTT endpoint in the rig's world."""
-        if self._endpoint is None:
-            raise UsageError(f"the MQTT endpoint of {self._rig.name} is not this program's")
-        return self._endpoint
+        """The endpoint itself; see :attr:`mqtt`."""
+        return self.mqtt.endpoint
 
     @property
     def host(self) -> str:
         """Name of the endpoint, as ``describe_endpoint`` gives it."""
         return self.session.endpoint()
 
+    @property
+    def server(self) -> str:
+        """``host:port`` that the board is told to connect to."""
+        if not self.serves:
+            if self._rig.file.cloud.data_endpoint is not None:
+                return self._rig.file.cloud.data_endpoint
+            if self.session.is_real:
+                return f"{self.host}:{PORT}"
+        return self.mqtt.server
+
+    # -- registration -------------------------------------------------------------------------------
+
+    def ensure_policy(self) -> str:
+        """The policy that devices of this rig get; its full name."""
+        emulated = self._rig.emulated
+        make = device_policy
+        if emulated is not None and emulated.wildcard_policy:
+            make = wildcard_policy
+        document = make(self.session.account_id, self.session.region)
+        return self.registrar.ensure_policy(POLICY, document)
+
     def register(self, element: Element, *, slot: int = 0, thing: str | None = None) -> Registration:
         """Register the element's key by a certificate request that it signs (way 2)."""
-        name = thing or f"board-{self._rig.name}"
+        name = thing or self.thing
         request = signing_request(ElementSigningKey(element, slot), f"CN={name}")
-        self.registrar.ensure_policy(POLICY, device_policy(self.session.account_id, self.session.region))
-        return self.registrar.from_csr(pem(request, "CERTIFICATE REQUEST"), thing=name, policy=POLICY)
+        policy = self.ensure_policy()
+        return self.registrar.from_csr(pem(request, "CERTIFICATE REQUEST"), thing=name, policy=policy)
+
+    @property
+    def thing(self) -> str:
+        """Name of the thing that the rig's board is, without prefix."""
+        return f"board-{self._rig.name}"
 
     def register_file_key(self, key: ec.EllipticCurvePrivateKey, *, thing: str) -> Registration:
         """Register a key that lies in a file (way 2), to compare with."""
-        self.registrar.ensure_policy(POLICY, device_policy(self.session.account_id, self.session.region))
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, thing)])
         request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
         text = request.public_bytes(Encoding.PEM).decode()
-        return self.registrar.from_csr(text, thing=thing, policy=POLICY)
+        return self.registrar.from_csr(text, thing=thing, policy=self.ensure_policy())
+
+    # -- the board ----------------------------------------------------------------------------------
 
     def configure_board(
         self,
@@ -133,6 +164,7 @@ class RigCloud:
         key: str,
         files: Mapping[str, bytes] | None = None,
         atca: bool = True,
+        mqtt: Mapping[str, object] | None = None,
     ) -> None:
         """Certificate, roots and MQTT settings onto the board, as ``mos aws-iot-setup`` does; restarts it.
 
@@ -141,10 +173,11 @@ class RigCloud:
             key: ``ATCA:<slot>``, or the name of a key file.
             files: further files, for example that key.
             atca: whether the firmware uses the element at all.
+            mqtt: further settings below ``mqtt.``.
         """
         board = self._rig.booted_board()
         board.fs_put(CERTIFICATE_FILE, registration.pem.encode())
-        board.fs_put(ROOTS_FILE, self._roots())
+        board.fs_put(ROOTS_FILE, self.roots())
         for name, content in (files or {}).items():
             board.fs_put(name, content)
         wifi = self._rig.file.wifi
@@ -158,17 +191,41 @@ class RigCloud:
                 "sys": {"atca": {"enable": atca}},
                 "mqtt": {
                     "enable": True,
-                    "server": f"{self.host}:{PORT}",
+                    "server": self.server,
                     "ssl_ca_cert": ROOTS_FILE,
                     "ssl_cert": CERTIFICATE_FILE,
                     "ssl_key": key,
+                    **(mqtt or {}),
                 },
             }
         )
 
-    def _roots(self) -> bytes:
-        roots = [self.endpoint.pki.root("ec")]
-        return b"".join(root.public_bytes(Encoding.PEM) for root in roots)
+    def roots(self) -> bytes:
+        """The authorities that the board shall trust, PEM.
+
+        Raises:
+            ConfigError: the rig file names a file that cannot be read.
+            UsageError: the board meets somebody else's endpoint, and the rig file does not name its roots.
+        """
+        settings = self._rig.file.cloud
+        if settings.server_roots is not None:
+            path = self._rig.file.path.parent / settings.server_roots
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                raise ConfigError(
+                    f"{path} cannot be read: {error.strerror}", hint="cloud.server_roots"
+                ) from error
+        if self.serves:
+            return self.endpoint.pki.root("ec").public_bytes(Encoding.PEM)
+        if not self.session.is_real:
+            raise UsageError(
+                f"nobody says which roots the board of {self._rig.name} shall trust",
+                hint="name them in the rig file: cloud: {server_roots: FILE}, or let this program listen",
+            )
+        from hil.cloud.amazonroots import amazon_roots
+
+        return amazon_roots()
 
 
 def pem(der: bytes, label: str) -> str:

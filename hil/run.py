@@ -12,6 +12,7 @@ import pytest
 
 from hil import rigfile, suitegraph
 from hil.clock import Calendar, wall_us
+from hil.cloud import awsguard
 from hil.errors import HilError, RigError
 from hil.marks import block, is_block, requirements, wanted_state
 from hil.measure.verdict import Verdict, worst
@@ -34,6 +35,7 @@ class Options:
     rigs: tuple[RigFile, ...]
     faults: tuple[str, ...]
     allow_irreversible: frozenset[str]
+    allow_aws: str | None
     runs: Path
     report: bool
 
@@ -59,6 +61,7 @@ class Run:
     """The state of one session; made by the plugin when a test first asks for a rig."""
 
     def __init__(self, options: Options) -> None:
+        awsguard.install()  # before any test can make a session of its own
         self.options = options
         self.calendar = Calendar()
         self._files = {file.rig: file for file in options.rigs}
@@ -96,6 +99,7 @@ class Run:
                 rigs=files,
                 faults=faults,
                 allow_irreversible=frozenset(config.getoption("--allow-irreversible")),
+                allow_aws=config.getoption("--allow-aws"),
                 runs=homes.runs_folder(runs),
                 report=not config.getoption("--no-report"),
             )
@@ -186,6 +190,7 @@ class Run:
                     self._files[name],
                     faults=self.options.faults,
                     allow_irreversible=self.options.allow_irreversible,
+                    allow_aws=self.options.allow_aws,
                     journal=self.journal,
                     calendar=self.calendar,
                 )

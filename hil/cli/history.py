@@ -49,9 +49,8 @@ def list_runs(rig: str | None, limit: int, runs: Path | None, as_json: bool) -> 
         return
     for row in rows:
         commit = row.commit[:10] + ("-dirty" if row.commit.endswith("-dirty") else "")
-        click.echo(
-            f"{row.run:20}  {row.verdict!s:18}  {row.kind:8}  {row.tests:5} tests  {span(row.wall_us):>9}  {commit}"
-        )
+        took = f"{row.tests:5} tests  {span(row.wall_us):>9}"
+        click.echo(f"{row.run:20}  {row.verdict!s:18}  {row.kind:8}  {took}  {commit}")
 
 
 @command.command()

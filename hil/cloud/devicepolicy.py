@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["device_policy"]
+__all__ = ["device_policy", "wildcard_policy"]
 
 
 def device_policy(account_id: str, region: str) -> str:
@@ -27,3 +27,17 @@ def device_policy(account_id: str, region: str) -> str:
     }
     statements = [{"Effect": "Allow", "Action": a, "Resource": r} for a, r in rules.items()]
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def wildcard_policy(account_id: str, region: str) -> str:
+    """What careless projects attach: everything is allowed to every device. For faults and tests.
+
+    Args:
+        account_id: the account.
+        region: its region.
+
+    Returns:
+        The JSON document.
+    """
+    everything = {"Effect": "Allow", "Action": "iot:*", "Resource": f"arn:aws:iot:{region}:{account_id}:*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [everything]})

@@ -16,6 +16,7 @@ from hil.cloud.refusals import refusals
 from hil.errors import ConfigError, GuardRefusal, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     import boto3
@@ -195,6 +196,16 @@ class CloudSession:
     def registry(self) -> Registry:
         """What the MQTT endpoint asks about certificates."""
         return self.local.registry if self.local is not None else ApiRegistry(self.iot)
+
+    def on_status(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every change of a certificate's status.
+
+        In mode ``moto`` whoever made it, in the thread that made it; else only those of this session.
+        """
+        if self.local is not None:
+            self.local.on_status(lambda certificate_id, status: listener())
+        else:
+            self.iot.meta.events.register("after-call.iot.UpdateCertificate", lambda **_: listener())
 
     def endpoint(self) -> str:
         """The host name of the account's data endpoint (``iot:Data-ATS``)."""

@@ -57,6 +57,7 @@ class EmulatedRig:
         network: what the board's network reaches.
         flash: files and configuration of the board.
         endpoint_refuses: the broker refuses every connection (a fault).
+        wildcard_policy: devices are registered with a policy that allows everything (a fault).
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class EmulatedRig:
         self.calendar = calendar
         self.endpoint_refuses = False
         self.foreign_signer = False
+        self.wildcard_policy = False
         self._emulation = emulation
         self._profile = load_profile(emulation.chip)
         self._parts = 0

@@ -1,8 +1,16 @@
 """The irreversible operations, complete, as data.
 
 One table decides what needs a permit. The element driver, the transport filter, the docs and
-the tests read it. Whether a slot is already provisioned cannot be seen from a packet, so every
-command that changes a slot for good counts as irreversible.
+the tests read it. Three rules make it complete:
+
+* Whether a slot is already provisioned cannot be seen from a packet, so every command that changes
+  a slot for good counts as irreversible.
+* A command that has harmless modes is irreversible in every mode that is not known to be harmless:
+  the undefined ones belong to silicon that nobody has seen yet.
+* An opcode that no data sheet names is irreversible: what it does nobody knows.
+
+What depends on the element's configuration (limited-use keys, ECDH into the next slot) is in
+:mod:`hil.guard.slotrules`.
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ from hil.wire.atecc import Command, Opcode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["IRREVERSIBLE", "Irreversible", "Operation", "classify", "slot_of"]
+__all__ = ["IRREVERSIBLE", "LOCKS", "Irreversible", "Operation", "classify", "slot_of"]
 
 
 class Operation(StrEnum):
@@ -38,8 +46,13 @@ class Operation(StrEnum):
     KEY_VALIDITY = "key-validity"
     SECURE_BOOT = "secure-boot"
     LIMITED_USE = "limited-use"
+    UNKNOWN_COMMAND = "unknown-command"
     BOARD_FUSE = "board-fuse"
     FIRMWARE_DEFINED = "firmware-defined"
+    CUT_POWER = "cut-power"
+
+
+LOCKS = (Operation.LOCK_CONFIG, Operation.LOCK_DATA, Operation.LOCK_SLOT)
 
 
 @dataclass(frozen=True)
@@ -58,18 +71,31 @@ def _always(command: Command) -> bool:
     return True
 
 
+def _makes_key(command: Command) -> bool:
+    """Modes 00, 08 and 10 compute public keys; 04 with p2 = FFFF makes a key in TempKey (608)."""
+    if command.p1 in (0x00, 0x08) or command.p1 & ~0x0C == 0x10:
+        return False
+    return not (command.p1 == 0x04 and command.p2 == 0xFFFF)
+
+
+_ECDH_HARMLESS = frozenset({0x00, 0x08, 0x09, 0x0C, 0x0D, 0x0E, 0x0F})
+"""To TempKey, to the output buffer; 00 goes where SlotConfig says, see :mod:`hil.guard.slotrules`."""
+_KDF_HARMLESS = frozenset({0x00, 0x04, 0x0C, 0x10, 0x14})
+"""TempKey (both halves), the alternate key buffer, the output buffer."""
+
+
 IRREVERSIBLE: tuple[Irreversible, ...] = (
     Irreversible(
         Operation.LOCK_CONFIG, Opcode.LOCK, lambda c: c.p1 & 0x03 == 0,
-        "mode bits 1:0 = 00", "the configuration can never be changed again", "DS508 9.11",
+        "mode bits 1:0 = 00", "the configuration can never be changed again", "DS508 9.10",
     ),
     Irreversible(
         Operation.LOCK_DATA, Opcode.LOCK, lambda c: c.p1 & 0x03 == 1,
-        "mode bits 1:0 = 01", "data and OTP zone follow their access policy for ever", "DS508 9.11",
+        "mode bits 1:0 = 01", "data and OTP zone follow their access policy for ever", "DS508 9.10",
     ),
     Irreversible(
         Operation.LOCK_SLOT, Opcode.LOCK, lambda c: c.p1 & 0x03 >= 2,
-        "mode bit 1 set", "the slot can never be written again", "DS508 9.11",
+        "mode bit 1 set", "the slot can never be written again", "DS508 9.10",
     ),
     Irreversible(
         Operation.WRITE_CONFIG, Opcode.WRITE, lambda c: c.p1 & 0x03 == 0,
@@ -92,40 +118,48 @@ IRREVERSIBLE: tuple[Irreversible, ...] = (
         "mode not 0", "a monotonic counter never goes back", "DS508 9.3",
     ),
     Irreversible(
-        Operation.GENERATE_KEY, Opcode.GENKEY,
-        lambda c: bool(c.p1 & 0x04) and not c.p1 & 0x10 and c.p2 != 0xFFFF,
-        "mode bit 2 set, slot not FFFF", "the private key in the slot is replaced", "DS508 9.8",
+        Operation.GENERATE_KEY, Opcode.GENKEY, _makes_key,
+        "every mode but 00, 08, 10; 04 with slot FFFF (608)", "the private key in the slot is replaced",
+        "DS508 9.7, DS40002138A 5.2.3",
     ),
     Irreversible(
         Operation.WRITE_PRIVATE_KEY, Opcode.PRIVWRITE, _always,
-        "any mode", "the private key in the slot is replaced", "DS508 9.15",
+        "any mode", "the private key in the slot is replaced", "DS508 9.14",
     ),
     Irreversible(
         Operation.DERIVE_KEY, Opcode.DERIVEKEY, _always,
         "any mode", "the key in the slot is replaced", "DS508 9.4",
     ),
     Irreversible(
-        Operation.ECDH_INTO_SLOT, Opcode.ECDH, lambda c: c.p1 & 0x0C == 0x04,
-        "mode bits 3:2 = 01 (608)", "the slot's content is replaced", "DS40002138A 5.2.2",
+        Operation.ECDH_INTO_SLOT, Opcode.ECDH, lambda c: c.p1 not in _ECDH_HARMLESS,
+        "mode bits 3:2 = 01 (608), undefined modes", "the slot's content is replaced", "DS40002138A 5.2.2",
     ),
     Irreversible(
-        Operation.KDF_INTO_SLOT, Opcode.KDF, lambda c: c.p1 & 0x1C == 0x08,
-        "target 08 (608)", "the slot's content is replaced", "DS40002138A 5.4.3",
+        Operation.KDF_INTO_SLOT, Opcode.KDF, lambda c: c.p1 & 0x1C not in _KDF_HARMLESS,
+        "target 08 (608), undefined targets", "the slot's content is replaced", "DS40002138A 5.4.3",
     ),
     Irreversible(
-        Operation.KEY_VALIDITY, Opcode.VERIFY, lambda c: c.p1 & 0x07 in (1, 3, 7),
-        "Validate, Invalidate, ValidateExternal", "the stored key's validity changes", "DS508 9.20",
+        Operation.KEY_VALIDITY, Opcode.VERIFY, lambda c: c.p1 & 0x07 not in (0, 2),
+        "every mode but Stored and External", "the stored key's validity changes", "DS508 9.20",
     ),
     Irreversible(
-        Operation.SECURE_BOOT, Opcode.SECUREBOOT, lambda c: c.p1 & 0x07 in (6, 7),
-        "FullStore, FullCopy (608)", "the stored digest or signature is replaced", "DS40002138A 5.4.6",
+        Operation.SECURE_BOOT, Opcode.SECUREBOOT, lambda c: c.p1 & 0x07 != 5,
+        "every mode but Full (608)", "the stored digest or signature is replaced", "DS40002138A 5.4.6",
     ),
 )  # fmt: skip
-"""Opcode-level definitions. Limited-use keys are not visible in a packet: see ``docs/guard.md``."""
+"""Opcode-level definitions of what can be seen in a packet."""
+
+_KNOWN = frozenset(int(opcode) for opcode in Opcode)
 
 
 def classify(command: Command) -> Operation | None:
-    """The irreversible operation that ``command`` performs, or None."""
+    """The irreversible operation that ``command`` performs, or None.
+
+    What also depends on the element's configuration is not seen here: see
+    :func:`hil.guard.slotrules.classify_on`.
+    """
+    if command.opcode not in _KNOWN:
+        return Operation.UNKNOWN_COMMAND
     for row in IRREVERSIBLE:
         if row.opcode == command.opcode and row.applies(command):
             return row.operation

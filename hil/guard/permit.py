@@ -24,9 +24,11 @@ __all__ = ["Permit", "PermitIssuer", "RpcCall"]
 
 @dataclass(frozen=True)
 class RpcCall:
-    """A firmware call that does something irreversible by itself, e.g. ``ATCA.GenKey``.
+    """Something irreversible that is called by a name instead of being sent as a packet.
 
-    ``params`` is never printed: it may hold keys.
+    A firmware call (``ATCA.GenKey``), a console command (``generate-keys``), a command of a program
+    that burns fuses (``espefuse burn-efuse``), or ``power off``. Its arguments are not kept: they
+    may be keys.
     """
 
     method: str
@@ -56,12 +58,22 @@ class Permit:
         operation: what is allowed.
         serial: the element's serial number, 18 hex digits.
         slot: the slot that may change, or None where the operation concerns no single slot.
+        config: for configuration writes and locks, the 128 bytes that are to be in force.
+        lock_crc: for locks of a zone, the checksum that the Lock command must carry; None only for
+            a data lock that was allowed by name to go without.
     """
 
-    __slots__ = ("_issuer", "operation", "serial", "slot")
+    __slots__ = ("_issuer", "config", "lock_crc", "operation", "serial", "slot")
 
     def __init__(
-        self, seal: _Seal, issuer: PermitIssuer, operation: Operation, serial: str, slot: int | None
+        self,
+        seal: _Seal,
+        issuer: PermitIssuer,
+        operation: Operation,
+        serial: str,
+        slot: int | None,
+        config: bytes | None = None,
+        lock_crc: int | None = None,
     ) -> None:
         if seal is not _SEAL:
             raise GuardRefusal("a permit is made by Guard.permit and by nothing else")
@@ -69,6 +81,8 @@ class Permit:
         self.operation = operation
         self.serial = serial
         self.slot = slot
+        self.config = config
+        self.lock_crc = lock_crc
 
     def armed(self, actions: Sequence[Command | RpcCall]) -> AbstractContextManager[None]:
         """Let exactly these actions pass the transport filter, each once.
@@ -86,6 +100,14 @@ class Permit:
         return f"<Permit {self.operation}{where} on {self.serial}>"
 
 
-def issue(issuer: PermitIssuer, operation: Operation, serial: str, slot: int | None) -> Permit:
-    """Make a permit; called by ``hil.guard.guard`` only (an import contract holds that)."""
-    return Permit(_SEAL, issuer, operation, serial, slot)
+def issue(
+    issuer: PermitIssuer,
+    operation: Operation,
+    serial: str,
+    slot: int | None,
+    *,
+    config: bytes | None = None,
+    lock_crc: int | None = None,
+) -> Permit:
+    """Make a permit; called by ``hil.guard.guard`` only (a test of the source tree holds that)."""
+    return Permit(_SEAL, issuer, operation, serial, slot, config, lock_crc)

@@ -140,7 +140,7 @@ class Chart:
     """An individuals chart: where values vary by chance, and which do not.
 
     Attributes:
-        centre, low, high: mean and natural limits, from the moving range.
+        centre, low, high: median and natural limits, from the mean moving range.
         beyond: positions of values outside the limits.
         runs: positions at which eight values in a row stood on one side of the centre.
     """
@@ -165,7 +165,7 @@ def control_chart(values: Sequence[float]) -> Chart:
     """
     if len(values) < 2:
         raise UsageError("a chart needs at least two values")
-    centre = sum(values) / len(values)
+    centre = middle(sorted(values))  # not the mean: one outlier would move it past the others
     ranges = [abs(b - a) for a, b in pairwise(values)]
     reach = _MOVING_RANGE_FACTOR * sum(ranges) / len(ranges)
     low, high = centre - reach, centre + reach

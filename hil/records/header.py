@@ -8,13 +8,13 @@ import platform
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hil.records.journal import FORMAT, Journal, new_run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from hil.clock import Calendar
     from hil.records.redaction import Redactor
@@ -49,7 +49,7 @@ def new_run(runs: Path, calendar: Calendar, redactor: Redactor | None = None, **
         runs: the folder of all runs.
         calendar: date and time of the events.
         redactor: keeps secrets out; a new one if None.
-        fields: further fields of the ``run-start`` event, e.g. ``rigs``, ``faults``, ``suites``.
+        fields: further fields of the ``run-start`` event, e.g. ``rigs``, ``faults``.
 
     Raises:
         ConfigError: the folder or the journal cannot be written.
@@ -67,6 +67,7 @@ def run_header(run: str, environment: Mapping[str, str] = os.environ) -> dict[st
         "command": sys.argv,
         "versions": _versions(),
         "by": _by(environment),
+        "suites": git_state(Path.cwd()),
         "host": {
             "name": platform.node(),
             "system": f"{platform.system()} {platform.release()}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hil.errors import ConfigError
@@ -179,10 +180,14 @@ class History:
         """The values of a measurement on one rig, oldest first."""
         rows = self._db.execute(
             "SELECT f.run, r.started, f.rig, f.name, f.value, f.unit, f.verdict, f.provenance, f.bounds "
-            "FROM figures f JOIN runs r USING (run) WHERE f.name = ? AND f.rig = ? ORDER BY r.started, f.rowid",
+            "FROM figures f JOIN runs r USING (run) WHERE f.name = ? AND f.rig = ? "
+            "ORDER BY r.started, f.rowid",
             (name, rig),
         )
-        return [Point(*row[:6], Verdict(row[6]), row[7], json.loads(row[8])) for row in rows]
+        return [
+            Point(run, at, where, label, value, unit, Verdict(verdict), provenance, json.loads(bounds))
+            for run, at, where, label, value, unit, verdict, provenance, bounds in rows
+        ]
 
     def first_bad(self, test: str) -> str | None:
         """The run since which a test has failed without a pass in between, or None if it is good."""
@@ -203,7 +208,7 @@ class History:
 
     def _flakiness(self, test: str) -> Flakiness:
         good = [verdict in _GOOD for _, verdict in self._attempts(test)]
-        flips = sum(a != b for a, b in zip(good, good[1:], strict=False))
+        flips = sum(a != b for a, b in pairwise(good))
         return Flakiness(test, len(good), good.count(False), flips)
 
     def _attempts(self, test: str) -> Sequence[tuple[str, Verdict]]:

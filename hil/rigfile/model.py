@@ -30,6 +30,7 @@ _PORT = (
     "Serial port: a device path (prefer /dev/serial/by-id or by-path), an rfc2217:// or socket:// URL, "
     "or emu://RIG/LINE for a part that is emulated."
 )
+_HOST_PORT = r"[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,12 +231,29 @@ class Cloud:
             form="an http:// address of this computer",
         ),
     ] = None
+    listen: Annotated[
+        str | None,
+        Key(
+            "address:port of this computer at which the program's own MQTT endpoint waits for a physical "
+            "board; for moto and moto-server.",
+            pattern=_HOST_PORT,
+            form="address:port",
+        ),
+    ] = None
     data_endpoint: Annotated[
         str | None,
         Key(
-            "host:port of the MQTT endpoint that the board connects to; otherwise this program's own.",
-            pattern=r"[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}",
+            "host:port of the MQTT endpoint that the board is told to connect to: with `listen` the name under "
+            "which the board finds this computer; without it somebody else's endpoint.",
+            pattern=_HOST_PORT,
             form="host:port",
+        ),
+    ] = None
+    server_roots: Annotated[
+        str | None,
+        Key(
+            "PEM file of the authorities that the board is told to trust, counted from the rig file's folder; "
+            "otherwise those of this program's endpoint, or Amazon's in mode aws."
         ),
     ] = None
     name_prefix: Annotated[

@@ -84,6 +84,18 @@ def _real_accounts_are_named(rig: RigFile) -> Findings:
         yield ("cloud",), "cloud lacks the key 'endpoint_url', which mode moto-server needs"
 
 
+def _the_board_finds_its_endpoint(rig: RigFile) -> Findings:
+    if rig.emulated:
+        for key in ("listen", "data_endpoint", "server_roots"):
+            if getattr(rig.cloud, key) is not None:
+                yield (
+                    ("cloud", key),
+                    f"{key} is for physical boards: an emulated one meets the endpoint in its world",
+                )
+    elif rig.cloud.mode == "aws" and rig.cloud.listen is not None:
+        yield ("cloud", "listen"), "listen is for moto and moto-server; in mode aws the board meets AWS itself"
+
+
 def _emulated_as_a_whole_or_not_at_all(rig: RigFile) -> Findings:
     emulated = [section for section, port in ports(rig) if port.startswith(EMULATED)]
     physical = [section for section, port in ports(rig) if not port.startswith(EMULATED)]
@@ -152,6 +164,7 @@ RULES: tuple[Callable[[RigFile], Findings], ...] = (
     _no_kind_has_keys_that_it_ignores,
     _somebody_reaches_the_element,
     _real_accounts_are_named,
+    _the_board_finds_its_endpoint,
     _emulated_as_a_whole_or_not_at_all,
     _emulated_ports_name_the_rig,
     _emulated_parts_have_reserved_serial_numbers,

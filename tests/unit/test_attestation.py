@@ -121,6 +121,20 @@ def test_a_changed_statement_is_found(run: Path, signer: Signer) -> None:
         verify(run, signer.public_key)
 
 
+def test_a_statement_that_the_journal_does_not_bear_out_is_refused_though_signed(
+    run: Path, signer: Signer
+) -> None:
+    envelope = json.loads((run / ATTESTATION).read_text())
+    text = base64.b64decode(envelope["payload"]).replace(b"FAILED", b"PASSED")
+    kind = envelope["payloadType"].encode()
+    signature = signer.sign(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(text), text))
+    envelope["payload"] = base64.b64encode(text).decode()
+    envelope["signatures"] = [{"keyid": "", "sig": base64.b64encode(signature).decode()}]
+    (run / ATTESTATION).write_text(json.dumps(envelope))
+    with pytest.raises(CertificateError, match="does not say what the journal says"):
+        verify(run, signer.public_key)
+
+
 def test_another_type_of_payload_is_no_attestation(run: Path, signer: Signer) -> None:
     envelope = json.loads((run / ATTESTATION).read_text())
     envelope["payloadType"] = "text/plain"

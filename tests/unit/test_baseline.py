@@ -15,7 +15,6 @@ from hil.measure.statistics import Sample
 from hil.records.baseline import (
     Baseline,
     Change,
-    Entry,
     Timing,
     approve,
     compare,
@@ -26,6 +25,8 @@ from tests.unit.record_samples import NOON
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hil.records.baseline import Entry
 
 CALENDAR = Calendar(NOON)
 SIGN = Timing(Sample(tuple(60_000.0 + n for n in range(30)), timeouts=1))
@@ -108,9 +109,12 @@ def test_each_key_is_identical_changed_new_or_missing() -> None:
 
 
 def test_a_flag_and_a_number_are_different_answers() -> None:
-    assert changes(Baseline("a", "00000000", {"x": 1}), Baseline("a", "00000000", {"x": True})) == {
-        "x": "changed"
-    }
+    def seen(entry: Entry) -> Baseline:
+        return Baseline("atecc608a", "00006002", {"x": entry})
+
+    assert changes(seen(1), seen(True)) == {"x": "changed"}
+    assert changes(seen([{"a": 0}]), seen([{"a": False}])) == {"x": "changed"}
+    assert changes(seen({"a": 0, "b": 1}), seen({"b": 1, "a": 0})) == {"x": "identical"}
 
 
 def test_a_timing_changes_in_either_direction_only_if_it_matters() -> None:

@@ -337,6 +337,14 @@ def test_the_description_of_a_whole_zone_begins_with_address_and_locks() -> None
     assert len(lines) == 17
 
 
+def test_the_description_tells_locked_zones() -> None:
+    zone = replace(ConfigZone.from_bytes(MONGOOSE_ZONE), lock_config=0)
+    assert describe(zone).startswith("address 0x60, configuration locked, data unlocked")
+    assert describe(replace(zone, lock_value=0xAA)).startswith(
+        "address 0x60, configuration locked, data locked"
+    )
+
+
 def test_every_byte_belongs_to_a_field() -> None:
     names = [field_at(offset) for offset in range(128)]
     assert names[20] == names[21] == "SlotConfig[0]"

@@ -230,6 +230,8 @@ CALLS: list[tuple[Callable[[Element], object], Command, bytes, object]] = [
     (lambda e: e.public_key_digest(1), Command(Opcode.GENKEY, 8, 1), PUBLIC, PUBLIC),
     (lambda e: e.stored_public_key_digest(9, b"abc"), Command(Opcode.GENKEY, 0x10, 9, b"abc"), OK, None),
     (lambda e: e.sign_internal(7), Command(Opcode.SIGN, 0, 7), SIGNATURE, SIGNATURE),
+    (lambda e: e.sign_internal(7, full_serial=True), Command(Opcode.SIGN, 0x40, 7), SIGNATURE, SIGNATURE),
+    (lambda e: e.sign_internal(7, to_invalidate=True), Command(Opcode.SIGN, 0x01, 7), SIGNATURE, SIGNATURE),
     (
         lambda e: e.sign_internal(7, full_serial=True, to_invalidate=True),
         Command(Opcode.SIGN, 0x41, 7),
@@ -304,6 +306,8 @@ CALLS: list[tuple[Callable[[Element], object], Command, bytes, object]] = [
     ),
     (lambda e: e.sha_end_to(ShaTarget.OUTPUT_ONLY, b"x"), Command(Opcode.SHA, 0xC2, 1, b"x"), BLOCK, BLOCK),
     (lambda e: e.sha_read_context(), Command(Opcode.SHA, 6), bytes(41), bytes(41)),
+    (lambda e: e.sha_write_context(bytes(99)), Command(Opcode.SHA, 7, 99, bytes(99)), OK, None),
+    (lambda e: e.sha_write_context(bytes(36)), Command(Opcode.SHA, 7, 36, bytes(36)), OK, None),
     (lambda e: e.sha_write_context(bytes(41)), Command(Opcode.SHA, 7, 41, bytes(41)), OK, None),
     (lambda e: e.self_test(), Command(Opcode.SELFTEST, 0x3D), b"\x05", SelfTest.RANDOM | SelfTest.ECDSA),
     (lambda e: e.self_test(), Command(Opcode.SELFTEST, 0x3D), b"\x01", SelfTest.RANDOM),
@@ -428,6 +432,7 @@ BAD_CALLS: list[Callable[[Element], object]] = [
     lambda e: e.kdf_prf(b"", key_length=20),
     lambda e: e.kdf_prf(b"", aead=True),
     lambda e: e.sha_write_context(bytes(35)),
+    lambda e: e.sha_write_context(bytes(100)),
 ]
 
 

@@ -217,10 +217,22 @@ def test_addresses() -> None:
     assert otp_address(32) == 8
 
 
-@pytest.mark.parametrize(("slot", "block"), [(0, 2), (8, 13), (9, 3), (16, 0), (-1, 0)])
+@pytest.mark.parametrize(("slot", "block"), [(0, 2), (8, 13), (9, 3), (16, 0), (-1, 0), (9, -1)])
 def test_addresses_outside_are_refused(slot: int, block: int) -> None:
     with pytest.raises(UsageError):
         data_address(slot, block)
+
+
+def test_words_and_offsets_outside_are_refused() -> None:
+    for word in (-1, 8):
+        with pytest.raises(UsageError):
+            data_address(9, 0, word)
+    for offset in (-4, 2, 128):
+        with pytest.raises(UsageError):
+            config_address(offset)
+    for offset in (-4, 2, 64):
+        with pytest.raises(UsageError):
+            otp_address(offset)
 
 
 def test_data_checksum_counts_every_slot_but_the_private_ones() -> None:

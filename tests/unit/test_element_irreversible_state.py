@@ -67,6 +67,22 @@ def test_user_extra_and_selector_are_set_once() -> None:
         assert armed.commands == [], "it is set already"
 
 
+@pytest.mark.parametrize(("offset", "mode"), [(84, 0), (85, 1)])
+def test_an_extra_byte_whose_answer_was_lost_is_proven_by_its_own_byte(offset: int, mode: int) -> None:
+    word, command = Command(Opcode.READ, 0, 21), Command(Opcode.UPDATEEXTRA, mode, 0x2A)
+    after = bytes(offset - 84) + b"\x2a" + bytes(87 - offset)
+    steps = [(word, bytes(4)), (command, b"\x11"), (word, after)]
+    element, permit, _ = setup(Operation.UPDATE_EXTRA, None, steps)
+    (irreversible_state.update_selector if mode else irreversible_state.update_extra)(element, 0x2A, permit)
+    other = after[1:2] + after[0:1] + after[2:]
+    steps = [(word, bytes(4))] + [(command, b"\x11"), (word, other)] * 3
+    element, permit, _ = setup(Operation.UPDATE_EXTRA, None, steps)
+    with pytest.raises(ElementError, match="nothing changed"):
+        (irreversible_state.update_selector if mode else irreversible_state.update_extra)(
+            element, 0x2A, permit
+        )
+
+
 def test_a_value_that_is_no_byte_is_refused() -> None:
     element, permit, _ = setup(Operation.UPDATE_EXTRA, None, [])
     with pytest.raises(UsageError):

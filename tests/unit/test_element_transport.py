@@ -329,8 +329,10 @@ def test_longest_times_follow_part_and_clock_divider() -> None:
 
 
 def test_impossible_addresses_and_parts_are_refused_before_the_bus_is_touched() -> None:
-    with pytest.raises(UsageError, match="0xc0"):
-        Element(Script().bus(), 0xC0)
+    for address in (0x00, 0x07, 0x78, 0xC0):
+        with pytest.raises(UsageError, match=f"0x{address:02x}"):
+            Element(Script().bus(), address)
+    assert [Element(Script().bus(), address).address for address in (0x08, 0x77)] == [0x08, 0x77]
     with pytest.raises(UsageError, match="atmega"):
         Element(Script().bus(), 0x60, "atmega")
 

@@ -63,7 +63,8 @@ def test_what_is_no_request_is_a_frame_error(line: bytes) -> None:
 
 def test_a_line_that_the_firmware_cannot_take_is_refused() -> None:
     with pytest.raises(FrameError, match="at most 512"):
-        encode_request(KitRequest("E", "t", bytes(260)))
+        encode_request(KitRequest("E", "t", bytes(254)))
+    assert len(encode_request(KitRequest("E", "t", bytes(253)))) <= 512
 
 
 @given(

@@ -87,6 +87,7 @@ def test_a_write_is_one_message_with_address_flags_and_length(kernel: Kernel, no
     kernel.answers = [b""]
     bus.write(0x60, bytes.fromhex("030730000000035d"))
     assert kernel.seen == [Message(0x60, 0, 8, bytes.fromhex("030730000000035d"))]
+    assert bus.physical, "the guard relies on it"
     bus.close()
 
 

@@ -190,6 +190,11 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     assert (run.kind, run.virtual_us) == ("emulated", 4_444_700)
     assert run.slowest(1)[0][1].title == "Sign"
     assert next(iter(run.requirements())) == "HIL-CERTIFICATES-001"
+    assert [(op.operation, op.slot, op.result) for op in run.irreversible] == [
+        ("write-slot", 0, "done"),
+        ("write-slot", 4, "done"),
+        ("lock-config", None, "no result: needs inspection"),
+    ]
     assert run.end is not None
     assert run.end["verdict"] == "fail"
 
@@ -249,6 +254,19 @@ def test_a_console_that_sends_no_text_does_not_break_the_journal(tmp_path: Path)
     assert path.read_bytes() == b"ets\xfe\x00\xff"
 
 
+@pytest.fixture
+def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name whose answer the test writes; nothing else is on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    program = folder / "git"
+    program.write_text("#!/bin/sh\nexit 128\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.usefixtures("git")
 def test_the_header_names_who_where_and_which_versions() -> None:
     header = run_header("r", environment={"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "77"})
     assert header["by"] == {"ci": "GitHub Actions", "job": "77"}
@@ -257,7 +275,16 @@ def test_the_header_names_who_where_and_which_versions() -> None:
     assert run_header("r", environment={})["by"].keys() == {"operator"}
 
 
-def test_outside_of_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("answer", "dirty"), [("0123abcd", False), ("0123abcd-dirty", True)])
+def test_the_commit_says_if_it_was_changed(git: Path, tmp_path: Path, answer: str, dirty: bool) -> None:
+    git.write_text(f"#!/bin/sh\necho {answer}\n")
+    assert git_state(tmp_path) == {"commit": "0123abcd", "dirty": dirty}
+    assert run_header("r", environment={})["suites"] == git_state(tmp_path)
+
+
+def test_without_a_checkout_or_without_git_there_is_no_commit(git: Path, tmp_path: Path) -> None:
+    assert git_state(tmp_path) == {}
+    git.unlink()
     assert git_state(tmp_path) == {}
 
 

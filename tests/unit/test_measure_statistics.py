@@ -58,6 +58,13 @@ def test_time_outs_count_as_exceedances_and_refute() -> None:
     assert (claim.exceedances, claim.n, claim.standing) == (10, 20, Standing.REFUTED)
 
 
+def test_a_claim_is_refuted_when_so_many_would_be_improbable() -> None:
+    # P(3 or more of 20 above a true p95) = 0.075, P(4 or more) = 0.016.
+    for exceedances, standing in ((3, Standing.NOT_SHOWN), (4, Standing.REFUTED)):
+        tested = sample(*[1] * (20 - exceedances), *[9] * exceedances)
+        assert claim_below(tested, 5, 0.95, 0.95).standing is standing
+
+
 def test_a_model_without_draws_shows_nothing_however_often_it_runs() -> None:
     tested = Sample((1.0,) * 1000, deterministic=True)
     claim = claim_below(tested, 5, 0.95, 0.95)
@@ -76,8 +83,10 @@ def test_the_figures_of_a_known_sample() -> None:
     assert (summary.n, summary.minimum, summary.median, summary.p90, summary.p95, summary.maximum) == (
         20, 1, 10.5, 18, 19, 20,
     )  # fmt: skip
-    # Tables of the sign test: n = 20, 95 %: the 6th and the 15th value.
+    # Tables of the sign test, 95 %: n = 20: the 6th and the 15th value, n = 22: the 6th and the 17th.
     assert (summary.median_interval.low, summary.median_interval.high) == (6, 15)
+    longer = summarize(sample(*range(1, 23))).median_interval
+    assert (longer.low, longer.high) == (6, 17)
 
 
 def test_quantiles_among_the_time_outs_are_infinite_and_the_others_unmoved() -> None:
@@ -219,7 +228,7 @@ def test_a_sample_of_nonsense_is_refused() -> None:
 
 def test_a_chart_of_a_known_series() -> None:
     chart = control_chart([10, 12, 11, 13, 12])
-    assert chart.centre == pytest.approx(11.6)
+    assert chart.centre == 12
     assert chart.high - chart.centre == pytest.approx(2.66 * 1.5)
     assert not chart.drifts
 
@@ -229,6 +238,11 @@ def test_a_step_and_a_slow_drift_are_seen() -> None:
     assert not control_chart(steady).drifts
     assert control_chart([*steady, 130]).beyond == (20,)
     assert control_chart([100 + n for n in range(20)]).runs != ()
+
+
+def test_one_outlier_accuses_itself_and_not_the_others() -> None:
+    chart = control_chart([450, 451] * 6 + [700])
+    assert (chart.beyond, chart.runs) == ((12,), ())
 
 
 def test_values_on_the_centre_end_a_run() -> None:

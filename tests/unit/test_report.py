@@ -150,6 +150,12 @@ def test_what_the_run_changed_is_listed(mixed: Page) -> None:
     assert re.search(r"element\s*config locked\s*no\s*yes", mixed.sections["rigs"])
 
 
+def test_irreversible_operations_are_summed_up_and_open_intents_stand_out(mixed: Page) -> None:
+    text = " ".join(mixed.sections["irreversible"].split())
+    assert f"write-slot0, 40123e07e00000508ee{samples.RIG} EMULATED2done" in text
+    assert f"lock-config0123e07e00000508ee{samples.RIG} EMULATED1no result: needs inspection" in text
+
+
 def test_a_changed_attachment_is_pointed_out(tmp_path: Path) -> None:
     samples.mixed(tmp_path)
     (tmp_path / "attachments" / "console.txt").write_text("nothing happened\n")

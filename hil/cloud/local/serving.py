@@ -97,6 +97,11 @@ class ServedEndpoint:
             raise WorldError(f"the endpoint is no longer served: {self._error!r}") from self._error
         return self._handover.ask(call)
 
+    def post(self, call: Callable[[], object]) -> None:
+        """Have ``call`` made soon, in the endpoint's thread."""
+        if self._handover is not None:
+            self._handover.post(call)
+
     def __enter__(self) -> ServedEndpoint:
         self._thread.start()
         self._started.wait(START_S)
@@ -109,9 +114,10 @@ class ServedEndpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handover is not None:
-            self._handover.post(self._stop)
+        self.post(self._stop)
         self._thread.join(START_S)
+        if self._thread.is_alive():
+            raise WorldError(f"the endpoint's thread did not end within {START_S:g} s")
         if self._error is not None and error is None:
             raise WorldError(f"the endpoint broke while it was served: {self._error!r}") from self._error
 
