@@ -37,8 +37,8 @@ NO_FAULT: frozenset[Fault] = frozenset()
 class _Place(Protocol):
     """Where the endpoint lives."""
 
-    endpoint: Endpoint
-
+    @property
+    def endpoint(self) -> Endpoint: ...
     @property
     def now(self) -> int: ...
     def ask(self, call: Callable[[], T]) -> T: ...
@@ -121,7 +121,7 @@ class RigEndpoint:
         settings = self._rig.file.cloud
         if settings.listen is None:
             raise UsageError(
-                f"the board of {self._rig.name} is physical and cannot reach the MQTT endpoint of this program",
+                f"the board of {self._rig.name} is physical and cannot reach this program's endpoint",
                 hint="name an address of this computer in the rig file: cloud: {listen: 192.168.1.10:8883}",
             )
         address, port = address_of(settings.listen)

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from hil.element.certificates.certificate import Certificate
 
-__all__ = ["cert"]
+__all__ = ["command"]
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.group()
-def cert() -> None:
+@click.group("cert")
+def command() -> None:
     """Certificates of secure elements: show them, verify chains."""
 
 
-@cert.command()
+@command.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE)
 def show(files: tuple[Path, ...]) -> None:
     """Print what is in certificates (PEM or DER), names as openssl prints them."""
@@ -42,7 +42,7 @@ def show(files: tuple[Path, ...]) -> None:
             click.echo(f"  {label:<12}{value}")
 
 
-@cert.command()
+@command.command()
 @click.argument("device", type=_FILE)
 @click.argument("signer", type=_FILE)
 @click.argument("root", type=_FILE, required=False)

@@ -116,7 +116,7 @@ class CloudSession:
             )
         if is_mocked():
             raise UsageError(
-                f"the rig wants the real account {self.account_id} while moto answers for AWS in this process",
+                f"the rig wants the real account {self.account_id} while moto answers for AWS here",
                 hint="run rigs with a real account in a session of their own",
             )
         guard = awsguard.install()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from hil.errors import I2CError, I2CNack
 
 if TYPE_CHECKING:
-    from hil.clock import World
+    from hil.clock import Clock
 
 __all__ = ["I2CDevice", "I2CMaster", "Lines"]
 
@@ -68,7 +68,7 @@ class I2CMaster:
     """The MCU's I2C peripheral (or bit-banged pins) on :class:`Lines`; an ``I2CBus``.
 
     Args:
-        world: the world whose time transactions take.
+        clock: whose time transactions take, usually a ``World``.
         lines: the wires.
         sda, scl: the pins that the firmware is configured for.
         hz: bus speed.
@@ -80,7 +80,7 @@ class I2CMaster:
 
     def __init__(
         self,
-        world: World,
+        clock: Clock,
         lines: Lines,
         *,
         sda: int,
@@ -89,7 +89,7 @@ class I2CMaster:
         gap_us: int = 0,
         name: str = "emulated I2C",
     ) -> None:
-        self.clock = world
+        self.clock = clock
         self.name = name
         self.hz = hz
         self.bytes = 0

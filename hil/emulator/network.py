@@ -77,6 +77,7 @@ class Network:
         self.on_flight: Callable[[Flight], None] = lambda flight: None
         """Called for every flight that arrives."""
         self._listeners: dict[tuple[str, int], Accept] = {}
+        self._attached: dict[str, Interface] = {}
         self._foreign: dict[tuple[str, int], Dialer] = {}
         self._default = Interface(self, "host")
 
@@ -102,7 +103,14 @@ class Network:
 
     def knows(self, host: str) -> bool:
         """Whether the name resolves."""
-        return any(host == name for name, _ in (*self._listeners, *self._foreign))
+        return host in self._attached or any(
+            host == name for name, _ in (*self._listeners, *self._foreign)
+        )
+
+    def _server(self, host: str, port: int) -> Accept | None:
+        interface = self._attached.get(host)
+        served = None if interface is None else interface._served.get(port)
+        return self._listeners.get((host, port)) if served is None else served
 
 
 class Interface:
@@ -118,6 +126,22 @@ class Interface:
         self.name = name
         self.up = True
         self._open: list[Socket] = []
+        self._served: dict[int, Accept] = {}
+        self._inbound: list[Link] = []
+
+    def attach(self, address: str) -> None:
+        """Be reachable at ``address`` until the power goes."""
+        self._network._attached[address] = self
+
+    def listen(self, port: int, accept: Accept) -> None:
+        """Let ``accept`` serve ``port`` at every address of this interface until the power goes."""
+
+        def served(link: Link) -> Receiver:
+            self._inbound = [one for one in self._inbound if not one.closed]
+            self._inbound.append(link)
+            return accept(link)
+
+        self._served[port] = served
 
     def connect(self, host: str, port: int, *, timeout_us: int | None = None) -> Socket:
         """Open a TCP connection; waits one round trip.
@@ -151,7 +175,14 @@ class Interface:
         return connection
 
     def cut(self) -> None:
-        """Power-off: every connection vanishes without a FIN, bytes in flight are gone."""
+        """Power-off: every connection vanishes without a FIN, bytes in flight are gone, nobody serves."""
+        attached = self._network._attached
+        for address in [address for address, owner in attached.items() if owner is self]:
+            del attached[address]
+        self._served.clear()
+        inbound, self._inbound = self._inbound, []
+        for link in inbound:
+            link.vanish()
         connections, self._open = self._open, []
         for connection in connections:
             connection.vanish()
@@ -205,7 +236,9 @@ class Stream:
 
     def _arrive_at_server(self) -> None:
         host, port = self.peer
-        accept = self._network._listeners.get((host, port))
+        if not self._network.knows(host):  # its power went while the packet was on its way
+            return
+        accept = self._network._server(host, port)
         if accept is None:
             self._in.carry(self._refused, f"TCP RST ← {host}:{port}")
             return
@@ -312,7 +345,7 @@ class Stream:
         assert link is not None, "nothing is sent before the connection is established"
         if not link.closed:
             link.receive(data)
-        elif data:  # data for a closed socket is answered by a reset
+        elif data and not link.gone:  # data for a closed socket is answered by a reset
             self._in.carry(self._reset, f"TCP RST ← {self.peer[0]}:{self.peer[1]}")
 
     def _reset(self) -> None:
@@ -337,12 +370,14 @@ class Link:
         client: name of the interface at the other end.
         receive: called with what arrives; set by the network from what ``accept`` returned.
         closed: the server closed it.
+        gone: the server lost its power; nothing answers any more.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.client = stream._interface.name
         self.closed = False
+        self.gone = False
         self.receive: Receiver = lambda data: None
 
     def send(self, data: bytes) -> None:
@@ -356,6 +391,11 @@ class Link:
             self.closed = True
             host, port = self._stream.peer
             self._stream._in.carry(lambda: self._stream._from_server(b""), f"TCP FIN ← {host}:{port}")
+
+    def vanish(self) -> None:
+        """The server loses its power: no FIN, and what is on its way to the client is gone."""
+        self.closed = self.gone = True
+        self._stream._in.cut()
 
     def now(self) -> int:
         """The world's time."""

@@ -8,7 +8,7 @@ transport filter compares the very bytes once more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from hil.errors import GuardRefusal
 
@@ -77,12 +77,12 @@ class Permit:
     ) -> None:
         if seal is not _SEAL:
             raise GuardRefusal("a permit is made by Guard.permit and by nothing else")
-        self._issuer = issuer
-        self.operation = operation
-        self.serial = serial
-        self.slot = slot
-        self.config = config
-        self.lock_crc = lock_crc
+        self._issuer: Final = issuer
+        self.operation: Final = operation
+        self.serial: Final = serial
+        self.slot: Final = slot
+        self.config: Final = config
+        self.lock_crc: Final = lock_crc
 
     def armed(self, actions: Sequence[Command | RpcCall]) -> AbstractContextManager[None]:
         """Let exactly these actions pass the transport filter, each once.

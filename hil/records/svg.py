@@ -199,13 +199,18 @@ def account_picture(account: dict[str, int]) -> str:
     for number, (name, us) in enumerate(shown):
         width = 1000 * us / total
         bars.append(_slice(f"c{number}", x, width, 14, f"{name} {span(us)}"))
-        share = f"<b>{span(us)}</b> {100 * us / total:.0f} %"
+        share = f"<b>{span(us)}</b> {_percent(us, total)}"
         names.append(f'<li><span class="key c{number}"></span>{escape(name)} {share}</li>')
         x += width
     return (
         f'<svg class="account" viewBox="0 0 1000 14" preserveAspectRatio="none" aria-hidden="true">'
         f'{"".join(bars)}</svg><ul class="keys">{"".join(names)}</ul>'
     )
+
+
+def _percent(part: int, total: int) -> str:
+    share = 100 * part / total
+    return "&lt;1 %" if share < 0.5 else f"{share:.0f} %"
 
 
 # -- timeline ---------------------------------------------------------------------------------

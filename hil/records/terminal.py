@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from hil.measure.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from rich.text import Text
-
     from hil.records.model import Run, SuiteRecord
+
+    Row = tuple[str, str, Verdict, list[str]]
+    Styled = list[tuple[str, str]]
 
 __all__ = ["COLOURS", "span", "verdict_table"]
 
@@ -29,6 +32,8 @@ COLOURS: dict[Verdict, str] = {
 }
 _NARROWEST = 60
 _REASONS = 6
+_LEFT = 14 + 3 + 7 + 3 + 18 + 3
+"""Columns left of the key figures."""
 
 
 def verdict_table(
@@ -42,38 +47,72 @@ def verdict_table(
         colour: with ANSI colours and line drawing; without, plain ASCII lines.
         report: where the HTML report lies, if there is one.
     """
+    width = max(width, _NARROWEST)
+    rigs = [
+        (_rig_name(run, rig), [(s.suite, _tests(s), s.verdict, _figures(s)) for s in suites])
+        for rig, suites in _by_rig(run)
+    ]
+    after = _after(run, report)
+    return _coloured(rigs, after, width) if colour else _plain(rigs, after, width)
+
+
+def _plain(rigs: Sequence[tuple[str, Sequence[Row]]], after: Sequence[Styled], width: int) -> list[str]:
+    """Without colours: no library is needed, and a log stays readable."""
+    lines = []
+    for rig, rows in rigs:
+        lines += [rig, _row("suite", "tests", "verdict", "key figures"), _rule(width)]
+        for suite, tests, verdict, figures in rows:
+            shown = [
+                piece
+                for figure in figures or [""]
+                for piece in textwrap.wrap(figure, width - _LEFT, subsequent_indent="  ") or [""]
+            ]
+            lines.append(_row(suite, tests, str(verdict), shown[0]))
+            lines += [_row("", "", "", piece) for piece in shown[1:]]
+        lines.append("")
+    lines += ["".join(text for text, _ in line) for line in after]
+    return [piece.rstrip() for line in lines for piece in line.split("\n")]
+
+
+def _row(suite: str, tests: str, verdict: str, figures: str) -> str:
+    return f"{suite:14} | {tests:>7} | {verdict:18} | {figures}"
+
+
+def _rule(width: int) -> str:
+    return "-" * 15 + "+" + "-" * 9 + "+" + "-" * 20 + "+" + "-" * (width - _LEFT)
+
+
+def _coloured(rigs: Sequence[tuple[str, Sequence[Row]]], after: Sequence[Styled], width: int) -> list[str]:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    output = io.StringIO()
     console = Console(
-        file=io.StringIO(),
-        width=max(width, _NARROWEST),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
+        file=output,
+        width=width,
+        force_terminal=True,
+        color_system="standard",
         highlight=False,
         legacy_windows=False,
     )
-    for rig, suites in _by_rig(run):
-        console.print(Text(_rig_name(run, rig), style="bold"))
+    for rig, rows in rigs:
+        console.print(Text(rig, style="bold"))
         # The same widths for each rig, so that the columns stand below each other.
-        table = Table(
-            box=box.SIMPLE_HEAD if colour else box.ASCII2, show_edge=False, pad_edge=False, expand=True
-        )
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
         table.add_column("suite", no_wrap=True, min_width=14)
         table.add_column("tests", justify="right", no_wrap=True, min_width=7)
         table.add_column("verdict", no_wrap=True, min_width=18)
         table.add_column("key figures", ratio=1)
-        for suite in suites:
-            verdict = Text(str(suite.verdict), style=COLOURS[suite.verdict])
-            table.add_row(Text(suite.suite), Text(_tests(suite)), verdict, Text("\n".join(_figures(suite))))
+        for suite, tests, verdict, figures in rows:
+            table.add_row(
+                Text(suite), Text(tests), Text(str(verdict), style=COLOURS[verdict]), Text("\n".join(figures))
+            )
         console.print(table)
         console.print()
-    for line in _after(run, report):
-        console.print(line, soft_wrap=True)
-    output = console.file
-    assert isinstance(output, io.StringIO)
+    for line in after:
+        console.print(Text.assemble(*line), soft_wrap=True)
     return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
@@ -110,53 +149,41 @@ def _figures(suite: SuiteRecord) -> list[str]:
     return shown
 
 
-def _after(run: Run, report: Path | None) -> list[Text]:
-    from rich.text import Text
-
-    lines: list[Text] = []
+def _after(run: Run, report: Path | None) -> list[Styled]:
+    lines: list[Styled] = []
     for test in run.tests:
         if not test.verdict.good and test.verdict is not Verdict.BLOCKED:
             where = f" on {test.rig}" if test.rig else ""
-            line = Text.assemble(
-                (f"{test.verdict}", COLOURS[test.verdict]), f" {test.suite}{where}: {test.title}"
-            )
-            lines.append(line)
-            lines += [Text(f"    {said}") for said in (test.reason, test.cause) if said]
+            lines.append([_styled(test.verdict), (f" {test.suite}{where}: {test.title}", "")])
+            lines += [[(f"    {said}", "")] for said in (test.reason, test.cause) if said]
     for failure in run.rig_errors:
-        name = Text.assemble(
-            ("rig error", COLOURS[Verdict.RIG_ERROR]), f" {failure.rig or ''}: {failure.message}"
-        )
-        lines.append(name)
+        lines.append([_styled(Verdict.RIG_ERROR), (f" {failure.rig or ''}: {failure.message}", "")])
         if failure.hint:
-            lines.append(Text(f"    → {failure.hint}"))
-    lines += [
-        Text.assemble(("blocked", COLOURS[Verdict.BLOCKED]), f" {block.suite}: {block.reason}")
-        for block in run.blocks
-    ]
+            lines.append([(f"    → {failure.hint}", "")])
+    lines += [[_styled(Verdict.BLOCKED), (f" {b.suite}: {b.reason}", "")] for b in run.blocks]
     lines += _not_applied(run)
     slow = [(test, step) for test, step in run.slowest(3) if step.duration_us > 0]
     if slow:
         said = ", ".join(f"{step.title} {span(step.duration_us)}" for _, step in slow)
-        lines.append(Text(f"slowest steps: {said}"))
-    lines.append(
-        Text.assemble(("verdict: ", ""), (str(run.verdict), COLOURS[run.verdict]), f" ({_summary(run)})")
-    )
+        lines.append([(f"slowest steps: {said}", "")])
+    lines.append([("verdict: ", ""), _styled(run.verdict), (f" ({_summary(run)})", "")])
     if report is not None:
-        lines.append(Text(f"report: {report}"))
+        lines.append([(f"report: {report}", "")])
     return lines
 
 
-def _not_applied(run: Run) -> list[Text]:
-    """What was skipped and why, the most frequent reasons first."""
-    from rich.text import Text
+def _styled(verdict: Verdict) -> tuple[str, str]:
+    return str(verdict), COLOURS[verdict]
 
+
+def _not_applied(run: Run) -> list[Styled]:
+    """What was skipped and why, the most frequent reasons first."""
     reasons = Counter(test.reason for test in run.tests if test.verdict is Verdict.SKIPPED)
     shown = reasons.most_common(_REASONS)
-    lines = [Text(f"skipped {count}: {reason}", style="dim") for reason, count in shown]
+    lines: list[Styled] = [[(f"skipped {count}: {reason}", "dim")] for reason, count in shown]
     if len(reasons) > len(shown):
-        lines.append(
-            Text(f"skipped for {len(reasons) - len(shown)} further reasons: see the report", style="dim")
-        )
+        rest = len(reasons) - len(shown)
+        lines.append([(f"skipped for {rest} further reasons: see the report", "dim")])
     return lines
 
 

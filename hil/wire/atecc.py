@@ -9,7 +9,7 @@ ATECC608A-TFLXTLS data sheet DS40002138A, section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -185,7 +185,7 @@ class Command:
     opcode: int
     p1: int = 0
     p2: int = 0
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)  # it may be a key; errors and traces print commands
 
     def encode(self) -> bytes:
         """The group as it crosses the wire: count, opcode, p1, p2, data, CRC.

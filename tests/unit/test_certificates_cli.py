@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hil.cli.cert import cert
+from hil.cli.cert import command as cert
 from hil.element.certificates.certificate import pem
 from hil.emulator.factory import FactoryCa, FactoryKey, seeded_scalar
 from hil.errors import CertificateError, UsageError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hil.emulator.chip import Power
-from hil.emulator.chip.crypto import ORDER
+from hil.emulator.chip.ecc import ORDER
 from hil.emulator.chip.faults import FAULTS
 from hil.errors import FrameError, UsageError
 from hil.wire.atecc import Command, decode_response

@@ -32,8 +32,6 @@ from hil.emulator.boards.mongoose_config import Config, defaults
 from hil.emulator.boards.mongoose_fs import FileSystem, Flash
 from hil.emulator.boards.mongoose_i2c import i2c_methods
 from hil.emulator.boards.mongoose_log import ERROR, INFO, WARN, Console, Origin
-from hil.emulator.boards.mongoose_mqtt import Mqtt
-from hil.emulator.boards.mongoose_net import Connector
 from hil.emulator.boards.mongoose_rpc import MAX_QUEUE, Dispatcher
 from hil.emulator.boards.mongoose_services import config_methods, fs_methods, sys_methods, wifi_methods
 from hil.emulator.boards.mongoose_tls import Processor, Step
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from hil.clock import Calendar, Event, Task, World
     from hil.emulator.boards.mongoose_atca import Atca
     from hil.emulator.boards.mongoose_i2c import I2CPort
+    from hil.emulator.boards.mongoose_mqtt import Mqtt
     from hil.emulator.boards.mongoose_net import NetworkInterface
     from hil.emulator.bus import Lines
     from hil.emulator.mcu import CostModel
@@ -368,6 +367,10 @@ class MongooseFirmware:
         if not config.text("mqtt.server"):
             self._log("mgos_mqtt_conn.c", 330, "MQTT requires server name", ERROR)
             return
+        # Only a board that goes online pays for TLS and X.509.
+        from hil.emulator.boards.mongoose_mqtt import Mqtt
+        from hil.emulator.boards.mongoose_net import Connector
+
         connector = Connector(
             world=self.world,
             console=self._console,

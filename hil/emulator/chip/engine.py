@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip import crypto
 from hil.emulator.chip.commands import ALL_FORMS
 from hil.emulator.chip.execution import Execution, Refused
 from hil.emulator.chip.forms import table
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from hil.emulator.chip.crypto import Generator
     from hil.emulator.chip.faults import Faults
     from hil.emulator.chip.forms import Form
     from hil.emulator.chip.memory import Memory
@@ -84,7 +84,7 @@ class Engine:
         profile: Profile,
         memory: Memory,
         session: Session,
-        generator: crypto.Generator,
+        generator: Generator,
         draw: Draw | Random,
         faults: Faults,
     ) -> None:
@@ -205,6 +205,8 @@ class Engine:
     # -- what a command leaves behind ------------------------------------------------------------
 
     def _leave(self, x: Execution, status: int) -> None:
+        if status == Status.COMMUNICATION:
+            return  # the group was not understood: no register has changed (DS508 section 2.5.1)
         session = self.session
         if x.auth_used:
             session.auth_key = None
@@ -246,7 +248,9 @@ class Engine:
 
     def sign(self, key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes:
         """ECDSA, 64 bytes."""
-        return self.faults.signature(key, digest) or crypto.sign(key, digest)
+        from hil.emulator.chip import ecc
+
+        return self.faults.signature(key, digest) or ecc.sign(key, digest)
 
     def ecc_fault(self) -> bool:
         """Whether this ECC operation fails by chance."""

@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip.crypto import ORDER, sign_with_nonce
 from hil.errors import UsageError
 from hil.wire.atecc import Status
 
@@ -187,8 +186,10 @@ class _Unhealthy(Fault):
 
 class _NonceReused(Fault):
     def signature(self, key: ec.EllipticCurvePrivateKey, digest: bytes) -> bytes | None:
-        nonce = int.from_bytes(sha256(b"a nonce that is used again").digest(), "big") % (ORDER - 1) + 1
-        return sign_with_nonce(key, digest, nonce)
+        from hil.emulator.chip import ecc
+
+        nonce = int.from_bytes(sha256(b"a nonce that is used again").digest(), "big") % (ecc.ORDER - 1) + 1
+        return ecc.sign_with_nonce(key, digest, nonce)
 
 
 class _LockNotSticky(Fault):

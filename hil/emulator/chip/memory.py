@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip.crypto import private_key, public_bytes
 from hil.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +118,9 @@ class Memory:
         """
         if len(scalar) != 32:
             raise UsageError(f"a P-256 private key has 32 bytes, not {len(scalar)}")
-        key = private_key(scalar)
+        from hil.emulator.chip import ecc
+
+        key = ecc.private_key(scalar)
         if key is None:
             raise UsageError("the private key is not between 1 and the order of P-256")
         self.set_slot(slot, bytes(4) + scalar)
@@ -208,15 +209,19 @@ class Memory:
             return None
         key = self._keys.get(slot)
         if key is None:
-            key = private_key(bytes(self._slots[slot][4:36]))
+            from hil.emulator.chip import ecc
+
+            key = ecc.private_key(bytes(self._slots[slot][4:36]))
             if key is not None:
                 self._keys[slot] = key
         return key
 
     def public_key(self, slot: int) -> bytes | None:
         """X and Y that belong to a private slot, or None."""
+        from hil.emulator.chip import ecc
+
         key = self.private_key(slot)
-        return None if key is None else public_bytes(key)
+        return None if key is None else ecc.public_bytes(key)
 
     def counter(self, number: int) -> int:
         """Value of monotonic counter 0 or 1."""

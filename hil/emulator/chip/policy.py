@@ -176,6 +176,7 @@ USES: Mapping[str, Use] = {
     "hmac": Use("secret", "DS508 9.8", no_mac=True, req_random=True),
     "check mac": Use("secret", "DS508 9.2"),
     "derive parent": Use("secret", "DS508 9.4", req_random=True),
+    "derive mac": Use("secret", "DS508 9.4: the parent authorises, the source key is another one"),
     "derive roll": Use("secret", "DS508 9.4", req_random=True, limited=False),
     "gen dig": Use("secret", "DS508 9.6", req_random=True),
     "gen key create": Use("private", "DS508 9.7", limited=False, latch=False),

@@ -258,7 +258,7 @@ def derive_key(x: Execution) -> bytes:
 
 def _check_derive_mac(x: Execution, parent: int, *, admitted: bool) -> None:
     if not admitted:
-        admit(x, "derive parent", parent, temp=True)
+        admit(x, "derive mac", parent)
     if len(x.data) != 32:
         raise refuse("this slot asks for an authorising MAC")
     count_use(x, parent)

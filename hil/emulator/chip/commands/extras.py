@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers import modes as cipher_modes
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip import crypto
 from hil.emulator.chip.commands.keys import TEMP_KEY_SLOT, check_ecc, public_key
 from hil.emulator.chip.crypto import sha, xor
 from hil.emulator.chip.execution import OK, Execution, Refused, refuse
@@ -281,11 +280,13 @@ def secure_boot(x: Execution) -> bytes:
 
 
 def _signed(x: Execution, slot: int, digest: bytes, signature: bytes) -> bool:
+    from hil.emulator.chip import ecc
+
     admit(x, "secure boot", slot)
     if x.memory.key_config(slot).pub_info and x.memory.validity(slot) != 5:
         raise refuse(f"slot {slot} holds a public key that is not validated")
     check_ecc(x)
-    return crypto.verify(public_key(x, x.memory.stored_public_key(slot)), digest, signature)
+    return ecc.verify(public_key(x, x.memory.stored_public_key(slot)), digest, signature)
 
 
 # -- SelfTest ------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip import crypto
 from hil.emulator.chip.crypto import sha, xor
 from hil.emulator.chip.execution import OK, Execution, Refused, refuse
 from hil.emulator.chip.forms import NONE, SLOT, Form, lengths, modes
@@ -27,7 +26,9 @@ def public_key(x: Execution, point: bytes) -> ec.EllipticCurvePublicKey:
     Raises:
         Refused: no point of the curve; the status is the knob ``invalid_public_key``.
     """
-    key = crypto.public_key(point)
+    from hil.emulator.chip import ecc
+
+    key = ecc.public_key(point)
     if key is None:
         raise Refused(x.knobs.invalid_public_key, "the public key is no point of P-256", late=True)
     return key
@@ -48,6 +49,8 @@ def check_ecc(x: Execution) -> None:
 
 def gen_key_create(x: Execution) -> bytes:
     """A new private key into a slot; the answer is its public key."""
+    from hil.emulator.chip import ecc
+
     if x.p2 == TEMP_KEY_SLOT and not x.is_508:
         return _gen_key_ephemeral(x)
     slot = x.slot
@@ -62,30 +65,34 @@ def gen_key_create(x: Execution) -> bytes:
         raise refuse(f"WriteConfig of slot {slot} forbids GenKey")
     scalar = _new_scalar(x)
     check_ecc(x)
-    key = crypto.private_key(scalar)
+    key = ecc.private_key(scalar)
     assert key is not None, "_new_scalar draws below the order"
-    point = crypto.public_bytes(key)
+    point = ecc.public_bytes(key)
     x.store(slot, 4, scalar, private=True)
     return _public_answer(x, slot, point, digest)
 
 
 def _gen_key_ephemeral(x: Execution) -> bytes:
+    from hil.emulator.chip import ecc
+
     if x.p1 != 4:
         raise refuse("an ephemeral key has no digest")
     if not x.memory.config_locked:
         raise refuse("GenKey needs a locked configuration")
     scalar = _new_scalar(x)
     check_ecc(x)
-    key = crypto.private_key(scalar)
+    key = ecc.private_key(scalar)
     assert key is not None, "_new_scalar draws below the order"
     x.load_secret(scalar).secret = True
-    return crypto.public_bytes(key)
+    return ecc.public_bytes(key)
 
 
 def _new_scalar(x: Execution) -> bytes:
+    from hil.emulator.chip import ecc
+
     while True:
         scalar = x.random(update_seed=True)
-        if 0 < int.from_bytes(scalar, "big") < crypto.ORDER:
+        if 0 < int.from_bytes(scalar, "big") < ecc.ORDER:
             return scalar
 
 
@@ -138,6 +145,8 @@ def _slot_of_public_key(x: Execution) -> None:
 
 def priv_write(x: Execution) -> bytes:
     """A private key into a slot: clear while the data zone is open, else encrypted."""
+    from hil.emulator.chip import ecc
+
     slot = x.slot
     rules = gate(x, "priv write")
     slot_rules = x.memory.slot_config(slot)
@@ -158,7 +167,7 @@ def priv_write(x: Execution) -> bytes:
             raise Refused(x.knobs.mac_mismatch, "the MAC of the write is wrong", late=True)
     elif rules:
         raise refuse("a locked data zone takes private keys encrypted only")
-    if crypto.private_key(content[4:]) is None:
+    if ecc.private_key(content[4:]) is None:
         raise Refused(x.knobs.invalid_public_key, "not between 1 and the order of P-256", late=True)
     x.store(slot, 0, content, private=True)
     return OK
@@ -245,11 +254,13 @@ SLOT_RULES, TO_SLOT, TO_TEMP_KEY, TO_OUTPUT = 0x00, 0x04, 0x08, 0x0C
 
 def ecdh(x: Execution) -> bytes:
     """A shared secret: clear, encrypted, into a slot, or into TempKey (DS40002138A 5.2.1)."""
+    from hil.emulator.chip import ecc
+
     target = x.p1 & 0x0C
     encrypted = bool(x.p1 & 2)
     if x.p1 & 1:
         temp = x.use_temp_key(private=True)
-        private = crypto.private_key(temp.value)
+        private = ecc.private_key(temp.value)
         target_slot = x.slot
         if target == SLOT_RULES:
             target = TO_OUTPUT
@@ -273,7 +284,7 @@ def ecdh(x: Execution) -> bytes:
         _check_target(x, target_slot)
     point = public_key(x, x.data)
     check_ecc(x)
-    secret = crypto.ecdh(private, point)
+    secret = ecc.ecdh(private, point)
     if target == TO_SLOT:
         x.store(target_slot, 0, secret)
         return OK

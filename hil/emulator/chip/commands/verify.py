@@ -7,7 +7,6 @@ swaps modes 82 and A2; the table for stored keys has them right: 80 adds a MAC, 
 from __future__ import annotations
 
 from hil.emulator.chip import config as words
-from hil.emulator.chip import crypto
 from hil.emulator.chip.commands.keys import check_ecc, public_key
 from hil.emulator.chip.crypto import sha
 from hil.emulator.chip.execution import OK, Execution, Refused, refuse
@@ -136,8 +135,10 @@ def _mac_key(x: Execution) -> bytes | None:
 
 
 def _check(x: Execution, point: bytes, digest: bytes, signature: bytes) -> None:
+    from hil.emulator.chip import ecc
+
     check_ecc(x)
-    if not crypto.verify(public_key(x, point), digest, signature):
+    if not ecc.verify(public_key(x, point), digest, signature):
         raise Refused(Status.MISCOMPARE, "the signature does not match", late=True)
 
 
