@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from hil.marks import block, is_block, requirements, wanted_state
 from hil.measure.verdict import Verdict, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hil.records.journal import Journal
@@ -183,17 +185,18 @@ class Run:
         if dead is not None:
             raise RigError(f"{name} is set aside: {dead.message}", hint=dead.hint)
         if name not in self._rigs:
-            from hil.rig import open_rig
-
             try:
-                self._rigs[name] = open_rig(
-                    self._files[name],
-                    faults=self.options.faults,
-                    allow_irreversible=self.options.allow_irreversible,
-                    allow_aws=self.options.allow_aws,
-                    journal=self.journal,
-                    calendar=self.calendar,
-                )
+                with _collector_off():
+                    from hil.rig import open_rig
+
+                    self._rigs[name] = open_rig(
+                        self._files[name],
+                        faults=self.options.faults,
+                        allow_irreversible=self.options.allow_irreversible,
+                        allow_aws=self.options.allow_aws,
+                        journal=self.journal,
+                        calendar=self.calendar,
+                    )
             except HilError as error:
                 self._dead[name] = error
                 self._rig_errors.append(error)
@@ -422,3 +425,15 @@ def _skip_reason(report: pytest.TestReport) -> str:
 def _first_line(error: BaseException | None) -> str:
     lines = str(error).strip().splitlines() if error is not None else []
     return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Without the garbage collector: importing makes many objects and hardly any garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,16 +1,22 @@
 """What software costs on an emulated MCU: cost models, and the processor that spends them.
 
 A cost model is a file in ``rigs/boards``. It holds one or more *sources* of cryptographic costs
-(instruction counts, published constants), because public figures disagree by up to ten times;
-one of them is selected. Everything else (overheads, delays) is common to them. Each entry
-carries its provenance, and a result that uses them is *predicted*, never measured.
+(instruction counts, published constants, what was learned from a board), because public figures
+disagree by up to ten times; one of them is selected. Everything else (overheads, delays) is common to
+them. Each entry carries its provenance, and a result that uses them is *predicted*, never measured.
+
+Two kinds of not knowing are kept apart. The *band* (``low``, ``high``; the believable range of cycles
+per instruction) says how far boards and builds differ: it moves every connection of a run alike, see
+:func:`bounds`. The *spread* (``p95``) says how far one operation varies from time to time on one board:
+it is drawn anew each time, see :class:`Mcu`.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
@@ -22,26 +28,52 @@ from hil.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from random import Random
 
     from hil.clock import World
 
-__all__ = ["CostModel", "Mcu", "cost_model_names", "load_costs"]
+__all__ = [
+    "ChipTime",
+    "CostModel",
+    "End",
+    "Learned",
+    "Mcu",
+    "bounds",
+    "cost_model_names",
+    "load_costs",
+    "parse_costs",
+]
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML was built with it: ten times faster, the same result."""
 
 Arch = Literal["esp8266", "esp32"]
+End = Literal["typical", "low", "high"]
+"""Which end of the believable range of every figure."""
+
+_Z95 = 1.6448536269514722
+"""The standard normal distribution's 95th percentile."""
+_HASH_BYTES = 4096
+"""What ``sha256_4k`` hashes."""
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One operation: either ``minstructions`` (millions) or ``ms``."""
+    """One operation: either ``minstructions`` (millions) or ``ms``; p95 and n if it was learned."""
 
     provenance: str
     minstructions: float | None = None
     ms: float | None = None
+    p95_ms: float | None = None
+    n: int | None = None
 
     def __post_init__(self) -> None:
         if (self.minstructions is None) == (self.ms is None):
             raise ValueError("give either minstructions or ms")
         if (self.minstructions or self.ms or 0.0) < 0:
             raise ValueError("a cost is not negative")
+        if self.p95_ms is not None and (self.ms is None or self.p95_ms < self.ms):
+            raise ValueError("p95_ms belongs to ms and is not below it")
 
 
 class _Cpi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,12 +92,72 @@ class _Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A time that no clock frequency or library changes, the band around it, and its spread."""
+
     ms: float
     provenance: str
+    low_ms: float | None = None
+    high_ms: float | None = None
+    p95_ms: float | None = None
+    n: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.at("low"), self.at("high")
+        if not 0 <= low <= self.ms <= high:
+            raise ValueError("low_ms, ms and high_ms rise from 0")
+        if self.p95_ms is not None and self.p95_ms < self.ms:
+            raise ValueError("p95_ms is not below ms")
+
+    def at(self, end: End) -> float:
+        """Milliseconds at one end of the band."""
+        found = {"low": self.low_ms, "high": self.high_ms, "typical": None}[end]
+        return self.ms if found is None else found
+
+
+class _Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The 95th percentile over the median, for everything that brings no p95 of its own."""
+
+    p95: float
+    provenance: str
+
+    def __post_init__(self) -> None:
+        if self.p95 < 1:
+            raise ValueError("p95 is a factor of 1 or more")
 
 
 class _Gap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: int
+    provenance: str
+
+
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a learned model was learned from.
+
+    Attributes:
+        rig: name of the rig.
+        firmware: what its boot log says.
+        element: part of its element.
+        revision: what Info answers, 8 hex digits.
+        clock: ``wall``, or ``virtual`` for a model learned from an emulated rig.
+        samples: connections of each scenario.
+        at: UTC.
+    """
+
+    rig: str
+    firmware: str
+    element: str
+    revision: str
+    clock: Literal["wall", "virtual"]
+    samples: int
+    at: str
+
+
+class ChipTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Execution time of one command form of the element, as learned."""
+
+    ms: float
+    p95_ms: float
+    n: int
     provenance: str
 
 
@@ -79,6 +171,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overheads: dict[str, _Delay]
     delays: dict[str, _Delay]
     i2c_gap_us: _Gap
+    spread: _Spread | None = None
+    learned: Learned | None = None
+    chip: dict[str, ChipTime] = {}
 
 
 @dataclass(frozen=True)
@@ -96,6 +191,9 @@ class CostModel:
         delays: microseconds that pass without the processor being busy.
         i2c_gap_us: what a byte on a bit-banged bus takes beyond nine bit times.
         provenance: where each figure comes from, by name; ``""`` is the source as a whole.
+        spreads: 95th percentile over median of each operation and delay; 1 = it never varies.
+        learned: the rig that it was learned from, if it was.
+        chip: learned execution times of the element's commands, by form.
     """
 
     name: str
@@ -108,6 +206,9 @@ class CostModel:
     delays: Mapping[str, int]
     i2c_gap_us: int
     provenance: Mapping[str, str]
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    learned: Learned | None = None
+    chip: Mapping[str, ChipTime] = field(default_factory=dict)
 
     def us(self, operation: str) -> int:
         """Processor time of one ``operation``.
@@ -125,6 +226,20 @@ class CostModel:
         """
         return _known(self.delays, name, f"cost model {self.name}: delay")
 
+    def factor(self, name: str, rng: Random | None) -> float:
+        """By how much an operation or delay differs from its median this time.
+
+        Log-normal: never negative, longer now and then. Without ``rng`` it does not differ.
+        """
+        spread = self.spreads.get(name, 1.0)
+        if rng is None or spread <= 1.0:
+            return 1.0
+        return rng.lognormvariate(0.0, math.log(spread) / _Z95)
+
+    def __str__(self) -> str:
+        cpi = "" if self.cpi is None else f", CPI {self.cpi:g}"
+        return f"{self.name} ({self.source}{cpi})"
+
 
 def cost_model_names() -> list[str]:
     """Names of the cost models that are shipped."""
@@ -132,30 +247,59 @@ def cost_model_names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_costs(name: str, *, source: str | None = None, cpi: float | None = None) -> CostModel:
-    """Read ``rigs/boards/<name>.yaml``.
+def load_costs(
+    name: str,
+    *,
+    source: str | None = None,
+    cpi: float | None = None,
+    end: End = "typical",
+    folder: Path | None = None,
+) -> CostModel:
+    """Read a cost model.
 
     Args:
         name: e.g. ``esp8266-80mhz``.
         source: which source of cryptographic costs; None for the file's default.
         cpi: cycles per instruction instead of the file's value; for sources of instruction counts.
+        end: which end of the believable band of everything that has one.
+        folder: a project's own models, looked at before the shipped ones.
 
     Raises:
         ConfigError: no such model or source, the file breaks its schema, or ``cpi`` does not apply.
     """
-    resource = files("hil.rigs") / "boards" / f"{name}.yaml"
-    if not resource.is_file():
-        raise _unknown(name, cost_model_names(), "cost model")
-    where = f"rigs/boards/{name}.yaml"
-    return parse_costs(resource.read_text(encoding="utf-8"), where, source=source, cpi=cpi)
+    text, where = _read(name, folder)
+    return parse_costs(text, where, source=source, cpi=cpi, end=end)
 
 
-def parse_costs(text: str, where: str, *, source: str | None = None, cpi: float | None = None) -> CostModel:
+def bounds(name: str, *, folder: Path | None = None) -> dict[str, CostModel]:
+    """Every source of a model at both ends of its band: how far from each other honest answers lie.
+
+    Keys are words for people, e.g. ``instructions, CPI 1``.
+
+    Raises:
+        ConfigError: as :func:`load_costs`.
+    """
+    text, where = _read(name, folder)
+    found: dict[str, CostModel] = {}
+    for source in _parsed(text, where).sources:
+        ends: tuple[End, End] = ("low", "high")
+        for end in ends:
+            costs = parse_costs(text, where, source=source, end=end)
+            label = f"{source}, {end} overheads" if costs.cpi is None else f"{source}, CPI {costs.cpi:g}"
+            found[label] = costs
+    return found
+
+
+def parse_costs(
+    text: str,
+    where: str,
+    *,
+    source: str | None = None,
+    cpi: float | None = None,
+    end: End = "typical",
+) -> CostModel:
     """A cost model from YAML ``text``; ``where`` is what errors call it. See :func:`load_costs`."""
-    try:
-        file = msgspec.convert(yaml.safe_load(text), _File)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+    file = _parsed(text, where)
     chosen_name = source or file.default_source
     if chosen_name not in file.sources:
         raise _unknown(chosen_name, file.sources, f"{where}: source")
@@ -164,26 +308,46 @@ def parse_costs(text: str, where: str, *, source: str | None = None, cpi: float 
         raise ConfigError(
             f"{where}: source {chosen_name} takes no cpi of {cpi}", hint="cpi scales instruction counts"
         )
-    used_cpi = cpi if cpi is not None else chosen.cpi.value if chosen.cpi is not None else None
+    if cpi is None and chosen.cpi is not None:
+        cpi = {"typical": chosen.cpi.value, "low": chosen.cpi.low, "high": chosen.cpi.high}[end]
     operations = {
-        name: _us(entry, used_cpi, file.frequency_mhz, f"{where}: {name}")
+        name: _us(entry, cpi, file.frequency_mhz, f"{where}: {name}")
         for name, entry in chosen.operations.items()
     }
-    operations |= {name: round(entry.ms * 1000) for name, entry in file.overheads.items()}
+    operations |= {name: round(entry.at(end) * 1000) for name, entry in file.overheads.items()}
     entries: dict[str, _Entry | _Delay] = {**chosen.operations, **file.overheads, **file.delays}
-    provenance = {"": chosen.provenance} | {key: entry.provenance for key, entry in entries.items()}
     return CostModel(
         name=file.name,
         part=file.part,
         arch=file.arch,
         frequency_mhz=file.frequency_mhz,
         source=chosen_name,
-        cpi=used_cpi,
+        cpi=cpi,
         operations=operations,
-        delays={key: round(entry.ms * 1000) for key, entry in file.delays.items()},
+        delays={key: round(entry.at(end) * 1000) for key, entry in file.delays.items()},
         i2c_gap_us=file.i2c_gap_us.value,
-        provenance=provenance,
+        provenance={"": chosen.provenance} | {key: entry.provenance for key, entry in entries.items()},
+        spreads={key: _spread(entry, file.spread) for key, entry in entries.items()},
+        learned=file.learned,
+        chip=file.chip,
     )
+
+
+def _read(name: str, folder: Path | None) -> tuple[str, str]:
+    """Text of a model, and what errors call its file."""
+    if folder is not None and (own := folder / f"{name}.yaml").is_file():
+        return own.read_text(encoding="utf-8"), str(own)
+    resource = files("hil.rigs") / "boards" / f"{name}.yaml"
+    if not resource.is_file():
+        raise _unknown(name, cost_model_names(), "cost model")
+    return resource.read_text(encoding="utf-8"), f"rigs/boards/{name}.yaml"
+
+
+def _parsed(text: str, where: str) -> _File:
+    try:
+        return msgspec.convert(yaml.load(text, Loader=_LOADER), _File)
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 class Mcu:
@@ -191,13 +355,16 @@ class Mcu:
 
     Args:
         world: whose time is spent.
-        costs: what each operation takes.
+        costs: what each operation takes; may be exchanged while the board is off.
+        rng: draws how far each operation differs from its median; None = never.
     """
 
-    def __init__(self, world: World, costs: CostModel) -> None:
+    def __init__(self, world: World, costs: CostModel, rng: Random | None = None) -> None:
         self.costs = costs
+        self.rng = rng
         self.performed: Counter[str] = Counter()
         """How often each operation was performed since the last reset."""
+        self._world = world
         self._cpu = Cpu(world)
 
     def spend(self, operation: str, n: int = 1) -> int:
@@ -206,10 +373,21 @@ class Mcu:
         Raises:
             ConfigError: the cost model does not know the operation.
         """
-        us = self.costs.us(operation) * n
-        self.performed[operation] += n
+        return self._perform(operation, n, n)
+
+    def hash(self, length: int) -> int:
+        """SHA-256 over ``length`` bytes; returns the processor time in microseconds."""
+        return self._perform("sha256_4k", length / _HASH_BYTES, 1)
+
+    def _perform(self, operation: str, amount: float, times: int) -> int:
+        us = round(self.costs.us(operation) * amount * self.costs.factor(operation, self.rng))
+        self.performed[operation] += times
         self._cpu.spend(us)
         return us
+
+    def sleep(self, delay: str) -> None:
+        """Let a delay of the cost model pass, which keeps nobody busy."""
+        self._world.sleep(round(self.costs.delay(delay) * self.costs.factor(delay, self.rng)))
 
     def reset(self) -> None:
         """Power-off or reset: whoever queued is gone."""
@@ -223,6 +401,12 @@ def _us(entry: _Entry, cpi: float | None, frequency_mhz: float, where: str) -> i
     if cpi is None or entry.minstructions is None:
         raise ConfigError(f"{where}: instruction counts need a cpi")
     return round(entry.minstructions * 1e6 * cpi / frequency_mhz)
+
+
+def _spread(entry: _Entry | _Delay, common: _Spread | None) -> float:
+    if entry.p95_ms is not None and entry.ms:
+        return entry.p95_ms / entry.ms
+    return 1.0 if common is None else common.p95
 
 
 def _known(table: Mapping[str, int], name: str, what: str) -> int:
