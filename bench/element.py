@@ -133,7 +133,7 @@ def sign_ms(clock: World | RealTime, measured_by: Callable[[], int]) -> float:
     chip = Chip(load_profile("atecc508a"), provisioned(), now=lambda: clock.now)
     chip.power_on()
     clock.sleep(1_000)
-    bus = I2CMaster(clock, Lines(12, 14, [chip]), sda=12, scl=14)  # type: ignore[arg-type]
+    bus = I2CMaster(clock, Lines(12, 14, [chip]), sda=12, scl=14)
     element = Element(bus, 0x60, "atecc508a")
     times = []
     for _ in range(ROUNDS):

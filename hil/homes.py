@@ -17,9 +17,10 @@ locks         user runtime folder                     emptied when the computer 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.errors import ConfigError
 
@@ -31,8 +32,7 @@ __all__ = ["Homes", "find_homes", "made", "runs_folder"]
 _APP = "hil"
 
 
-@dataclass(frozen=True)
-class Homes:
+class Homes(msgspec.Struct, frozen=True):
     """The folders; none of them is made before :func:`made` is asked to."""
 
     runs: Path

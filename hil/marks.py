@@ -8,7 +8,7 @@ import pytest
 
 from hil.errors import UsageError
 
-__all__ = ["STATES", "block", "is_block", "requirements", "wanted_state"]
+__all__ = ["STATES", "block", "is_block", "reason_of", "requirements", "wanted_state"]
 
 _BLOCKED = "blocked: "
 
@@ -19,6 +19,11 @@ STATES = ("blank", "config-locked", "provisioned", "trust")
 def block(reason: str) -> NoReturn:
     """End a test that says nothing, because something it stands on failed."""
     pytest.skip(_BLOCKED + reason)
+
+
+def reason_of(text: str) -> str:
+    """What :func:`block` was told."""
+    return text.removeprefix(_BLOCKED)
 
 
 def is_block(reason: str) -> bool:

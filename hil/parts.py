@@ -101,6 +101,7 @@ class Parts:
         assert rig.emulated is not None, "the caller asked"
         rig.power.off()
         rig.emulated.insert(part.memory)
+        rig.guard.forget()
         self._current = part
         rig.power_on()
 

@@ -6,7 +6,7 @@ and emulated parts; a rig file only names other ports.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hil.board.mongoose import MongooseBoard
@@ -17,6 +17,8 @@ from hil.errors import DeviceError, DeviceTimeout, RigError, UsageError
 from hil.guard.filter import GuardedBus
 from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
+from hil.guard.line import GuardedLine
+from hil.guard.powercut import GuardedRelay
 from hil.homes import find_homes
 from hil.i2c.mongoose import MongooseI2C
 from hil.i2c.trace import TracedBus, Transaction, listing
@@ -29,6 +31,7 @@ from hil.power.relay import State
 from hil.rigguard import policy_for
 from hil.riglock import RigLock
 from hil.rigrecord import ConsoleLines, description, heard
+from hil.rigwitness import RigWitness
 from hil.serialport import open_port
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from hil.records.journal import Journal
     from hil.rigcloud import RigCloud
     from hil.rigfile import RigFile
+    from hil.rignet import RigNetwork
     from hil.serialport.port import Port
 
 __all__ = ["Rig", "open_rig"]
@@ -64,6 +68,7 @@ class Rig:
         power: the relay.
         boot: the last start of the board, or None if it did not come.
         trace: every I2C transaction.
+        ports: the ways to the element that were opened; they decide whether it is physical.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class Rig:
         self._silence: str | None = None
         self._console_mark: Mark | None = None
         self._esp_idf_ready = False
+        self.ports: list[Port | I2CBus] = []
+        guard.witness = RigWitness(self)
 
     @property
     def name(self) -> str:
@@ -263,8 +270,27 @@ class Rig:
 
     @property
     def element(self) -> Element:
-        """The element as it is now."""
-        return Element(self.bus, self.file.element.address, part=self.file.element.part)
+        """The element as it is now; the guard reads its configuration first, if it has not yet."""
+        element = Element(self.bus, self.file.element.address, part=self.file.element.part)
+        if not self.guard.rules.read:
+            self._let_guard_read(element)
+        return element
+
+    def _let_guard_read(self, element: Element) -> None:
+        """Without the configuration the guard takes every key for one that counts its uses."""
+        if self._power is None or self._power.commanded is State.ON:
+            with suppress(DeviceError):  # it does not answer: whoever uses it will be told
+                self.guard.learn(element.read_config())
+
+    @property
+    def bus_or_none(self) -> I2CBus | None:
+        """The element's bus, or None if this rig does not offer it."""
+        return self._bus
+
+    @property
+    def console_board(self) -> EspIdfBoard | None:
+        """The board with the ESP-IDF console as it is now, or None."""
+        return self._esp_idf
 
     def element_in(self, state: str | None, *, own: bool = False) -> Element:
         """The element in a life-cycle state, the board started.
@@ -286,6 +312,13 @@ class Rig:
 
             self._parts = Parts(self)
         return self._parts
+
+    @property
+    def net(self) -> RigNetwork:
+        """The board on its network."""
+        from hil.rignet import RigNetwork
+
+        return RigNetwork(self)
 
     @property
     def cloud(self) -> RigCloud:
@@ -382,7 +415,7 @@ class Rig:
             on_pattern=power.on_pattern,
         )
         self._power = Power(
-            open_relay(settings, self.clock),
+            GuardedRelay(open_relay(settings, self.clock), self.guard, self.clock),
             self.clock,
             settle_us=power.settle_ms * 1000,
             min_off_us=power.minimum_off_ms * 1000,
@@ -393,13 +426,15 @@ class Rig:
     def _open_board(self) -> None:
         board = self.file.board
         if board.kind == "mongoose-os":
-            self._mongoose = MongooseBoard(self._port(board.port, board.baud))
+            port = GuardedLine(self._port(board.port, board.baud), self.guard, "rpc")
+            self._mongoose = MongooseBoard(port)
             self._mongoose.rpc.before_send = self.guard.check_rpc
             self._stack.callback(self._mongoose.close)
         elif board.kind == "esp-idf-console":
             from hil.board.espidf import EspIdfBoard
 
-            self._esp_idf = EspIdfBoard(self._port(board.port, board.baud))
+            port = GuardedLine(self._port(board.port, board.baud), self.guard, "console")
+            self._esp_idf = EspIdfBoard(port)
             self._esp_idf.before_send = self.guard.check_call
             self._stack.callback(self._esp_idf.close)
 
@@ -414,6 +449,7 @@ class Rig:
             if self.file.bus.number is None:
                 raise RigError(f"{self.name}: bus linux without a number")
             linux = LinuxI2C(self.file.bus.number, clock=self.clock)
+            self.ports.append(linux)
             self._bus = TracedBus(GuardedBus(linux, self.guard.filter), self.trace.append)
         else:
             from hil.i2c.kit import KitBus
@@ -422,7 +458,9 @@ class Rig:
             self._bus = TracedBus(GuardedBus(kit, self.guard.filter), self.trace.append)
 
     def _port(self, url: str, baud: int) -> Port:
-        return open_port(url, clock=self.clock, baud=baud)
+        port = open_port(url, clock=self.clock, baud=baud)
+        self.ports.append(port)
+        return port
 
 
 def open_rig(
@@ -452,12 +490,16 @@ def open_rig(
 
             emulated = stack.enter_context(build(file, faults=faults, calendar=calendar))
             clock = emulated.world
-        ledgers = journal.folder / "ledgers" if emulated else find_homes().ledgers
+        # Parts that end with this process need no ledger behind it; every other part does.
+        passing = file.emulation is not None and file.emulation.state_file is None
+        ledgers = journal.folder / "ledgers" if passing else find_homes().ledgers
         guard = Guard(
             policy_for(file, allow_irreversible),
-            Ledger(ledgers, calendar),
+            Ledger(ledgers, calendar, durable=not passing),
             owns_rig=lambda: lock.held,
             record=lambda kind, fields: _record(journal, file.rig, file.emulated, kind, fields),
+            clock=clock,
+            rig=file.rig,
         )
         rig = Rig(
             file,
@@ -483,5 +525,5 @@ def open_rig(
 def _record(journal: Journal, rig: str, emulated: bool, kind: str, fields: object) -> None:
     assert isinstance(fields, dict), "the guard hands over its fields"
     journal.event(kind, rig=rig, emulated=emulated, **fields)
-    if fields["phase"] == "intent":
+    if fields["phase"] == "intent" and not emulated:
         journal.sync()

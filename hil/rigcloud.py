@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from hil.cloud.devicepolicy import device_policy, wildcard_policy
 from hil.cloud.ledgerfile import open_ledger
+from hil.cloud.local.pki import CHAIN_KINDS
 from hil.cloud.registration import Registrar
 from hil.cloud.session import CloudSession
 from hil.element.certificates.selfsigned import signing_request
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     from hil.cloud.local.endpoint import Endpoint
     from hil.cloud.registration import Registration
@@ -148,7 +149,9 @@ class RigCloud:
         """Name of the thing that the rig's board is, without prefix."""
         return f"board-{self._rig.name}"
 
-    def register_file_key(self, key: ec.EllipticCurvePrivateKey, *, thing: str) -> Registration:
+    def register_file_key(
+        self, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, *, thing: str
+    ) -> Registration:
         """Register a key that lies in a file (way 2), to compare with."""
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, thing)])
         request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
@@ -217,7 +220,9 @@ class RigCloud:
                     f"{path} cannot be read: {error.strerror}", hint="cloud.server_roots"
                 ) from error
         if self.serves:
-            return self.endpoint.pki.root("ec").public_bytes(Encoding.PEM)
+            # Both, as AWS asks of devices: which chain it shows depends on what the client offers.
+            pki = self.endpoint.pki
+            return b"".join(pki.root(kind).public_bytes(Encoding.PEM) for kind in CHAIN_KINDS)
         if not self.session.is_real:
             raise UsageError(
                 f"nobody says which roots the board of {self._rig.name} shall trust",

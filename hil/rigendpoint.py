@@ -99,7 +99,9 @@ class RigEndpoint:
         if emulated is not None:
             self.server = f"{host}:{PORT}"
             if emulated.endpoint_refuses:
-                self._always = frozenset({Fault.REFUSE})
+                self._always |= {Fault.REFUSE}
+            if emulated.endpoint_shows_rsa:
+                self._always |= {Fault.RSA_CHAIN}
             self._place = _InWorld(self._make(host, ()), emulated)
         else:
             self._listen(host)

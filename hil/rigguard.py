@@ -7,28 +7,16 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from hil.errors import ConfigError
-from hil.guard.guard import Policy, config_digest
+from hil.guard.requirements import Policy, config_digest
 from hil.homes import find_homes, made
-from hil.wire.serials import is_reserved
 
 if TYPE_CHECKING:
-    from collections.abc import Container
     from pathlib import Path
 
     from hil.element.configzone import ConfigZone
     from hil.rigfile import RigFile
 
 __all__ = ["approve", "approved", "named_config", "policy_for"]
-
-
-class _EveryEmulatedPart:
-    """Serial numbers of the reserved range: parts that only this project emulates."""
-
-    def __contains__(self, serial: object) -> bool:
-        try:
-            return isinstance(serial, str) and is_reserved(bytes.fromhex(serial))
-        except ValueError:
-            return False
 
 
 class _NamedConfig:
@@ -44,21 +32,16 @@ class _NamedConfig:
 def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
     """The policy of a rig.
 
-    Emulated elements are expendable, and the configuration that their rig file names counts as
-    reviewed; everything else is asked of them as of a physical part.
+    What an emulated element is spared (:mod:`hil.guard.requirements`) is decided by the ports that
+    are opened later, not here.
     """
-    serials: Container[str] = allow_irreversible
-    configs: Container[str] = ()
-    if not file.emulated:
-        configs = approved()
-    else:
-        serials = _EveryEmulatedPart()
-        if file.element.config is not None:
-            configs = _NamedConfig(file.element.config)
+    name = file.element.config
     return Policy(
-        expendable=file.element.expendable or file.emulated,
-        allowed_serials=serials,
-        approved_configs=configs,
+        serial=file.element.serial,
+        expendable=file.element.expendable,
+        allowed_serials=frozenset(serial.lower() for serial in allow_irreversible),
+        approved_configs=approved(),
+        emulated_configs=() if name is None else _NamedConfig(name),
         accepted_findings=frozenset(file.element.accepted_findings),
         production=file.element.production,
         part=file.element.part,

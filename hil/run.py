@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from hil import rigfile, suitegraph
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Run"]
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What the command line asked for."""
 
     rigs: tuple[RigFile, ...]

@@ -21,7 +21,9 @@ from hil.cloud.recipe import board_recipe
 from hil.cloud.session import CloudSession
 from hil.emulator.builder import build
 from hil.emulator.bus import I2CMaster
+from hil.emulator.cable import Cable
 from hil.emulator.fronts import I2CSocketFront, PtyFront
+from hil.emulator.netfront import NetworkFront
 from hil.errors import UsageError
 from hil.rigendpoint import PORT
 
@@ -63,12 +65,14 @@ class Fronts:
         i2c_socket: unix socket of the I2C bus; None = none.
         i2c_hz: its bus speed.
         mqtt: the MQTT endpoint.
+        board_ports: TCP ports of the board that are forwarded, each to a free port of loopback.
     """
 
     board_pty: Path | None = None
     i2c_socket: Path | None = None
     i2c_hz: int = 100_000
     mqtt: MqttFront = field(default_factory=MqttFront)
+    board_ports: tuple[int, ...] = ()
 
 
 class Served:
@@ -115,7 +119,9 @@ class Served:
             self._stack = stack.pop_all()
 
     def _serve_parts(self, rig: EmulatedRig, fronts: Fronts) -> None:
-        board = PtyFront(rig.world, rig.board.uart, fronts.board_pty)
+        cable = Cable(rig.world, rig.board.uart)
+        self._stack.callback(cable.close)
+        board = PtyFront(rig.world, cable, fronts.board_pty)
         self._stack.callback(board.close)
         self.addresses["board_pty"] = str(fronts.board_pty or board.path)
         if fronts.i2c_socket is not None:
@@ -126,6 +132,16 @@ class Served:
             self._stack.callback(i2c.close)
             self.addresses["i2c_socket"] = str(fronts.i2c_socket)
             self.addresses["i2c_hz"] = fronts.i2c_hz
+        if fronts.board_ports:
+            self._serve_board_ports(rig, fronts.board_ports)
+
+    def _serve_board_ports(self, rig: EmulatedRig, ports: Sequence[int]) -> None:
+        opened = {}
+        for number in ports:
+            front = NetworkFront(rig.world, rig.network, number)
+            self._stack.callback(front.close)
+            opened[str(number)] = {"host": front.host, "port": front.port}
+        self.addresses["board_ports"] = opened
 
     def _serve_mqtt(self, rig: EmulatedRig, cloud: CloudSession, wanted: MqttFront) -> None:
         host = cloud.endpoint()

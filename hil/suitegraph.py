@@ -6,13 +6,12 @@ When a suite fails, the suites that stand on it say nothing about the product: t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = ["SUITES", "Suite", "blockers", "suite_of"]
 
 
-@dataclass(frozen=True)
-class Suite:
+class Suite(msgspec.Struct, frozen=True):
     """One suite.
 
     Attributes:
@@ -35,6 +34,7 @@ SUITES: tuple[Suite, ...] = (
     Suite("certificates", "whose certificate is it, link by link?", ("wiring", "provisioning")),
     Suite("cloud", "is the element's key the one that the cloud knows?", ("provisioning",)),
     Suite("connect", "does the board connect, how fast, and who does the work?", ("signing", "cloud")),
+    Suite("https", "does the board serve HTTPS with the element's key?", ("signing",)),
 )
 
 _BY_NAME = {suite.name: suite for suite in SUITES}

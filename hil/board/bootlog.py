@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hil.wire.loglines import LogEvent, log_event, parse_line
 
 if TYPE_CHECKING:
@@ -37,8 +39,7 @@ class ResetKind(StrEnum):
     UNKNOWN = "unknown cause"
 
 
-@dataclass(frozen=True)
-class Reset:
+class Reset(msgspec.Struct, frozen=True):
     """A reset cause.
 
     Attributes:

@@ -7,8 +7,9 @@ split off by a decoder and handed to :attr:`Console.on_frame`; everything else i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from hil.board.transcript import Entry, Line, Mark, Transcript
 from hil.errors import DeviceTimeout
@@ -37,8 +38,7 @@ class FrameDecoder(Protocol):
     def feed(self, data: bytes) -> list[ClientEvent]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A line that :meth:`Console.expect` waited for.
 
     Attributes:

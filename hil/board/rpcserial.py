@@ -7,8 +7,9 @@ Source of the client's duties: mongoose-os/mos ``common/mgrpc/codec/serial.go``.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.errors import DeviceTimeout, FrameError
 from hil.wire.mgrpc import HANDSHAKE, QUOTES, Frame, Handshake, encode_frame
@@ -27,8 +28,7 @@ __all__ = ["DEFAULT_PACING", "Pacing", "SerialChannel"]
 HANDSHAKE_EVERY_US = 200_000
 
 
-@dataclass(frozen=True)
-class Pacing:
+class Pacing(msgspec.Struct, frozen=True):
     """How fast a long request is written to a UART without hardware flow control.
 
     Attributes:

@@ -6,8 +6,9 @@ the same lines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 __all__ = ["Entry", "Line", "Mark", "Transcript"]
 
@@ -19,8 +20,7 @@ MAX_LINE = 4096
 Kind = Literal["text", "frame", "sent"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One piece that crossed the port.
 
     Attributes:
@@ -34,8 +34,7 @@ class Entry:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One received line of console text.
 
     Attributes:
@@ -47,12 +46,14 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A place in a transcript: whatever completes after it is new."""
 
     line: int = 0
     entry: int = 0
+
+
+_START = Mark()
 
 
 class Transcript:
@@ -115,7 +116,7 @@ class Transcript:
                 found = entry.data + found
         return found[-count:]
 
-    def render(self, since: Mark = Mark(), until: Mark | None = None) -> str:
+    def render(self, since: Mark = _START, until: Mark | None = None) -> str:
         """A slice as text: seconds, direction (``<`` text, ``<<`` frame, ``>`` sent), content."""
         entries = self.entries_since(since)
         if until is not None:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "cert": ("hil.cli.cert", "Show and verify certificates and chains."),
+    "cert": ("hil.cli.cert", "Show, verify and extract certificates and chains."),
+    "cloud": ("hil.cli.cloud", "What runs have created in a cloud account: list it, delete it."),
+    "element": ("hil.cli.element", "One element by hand: info, certificate, keys, signature, shell."),
     "emulate": ("hil.cli.emulate", "Serve an emulated rig to outside programs, in real time."),
     "faults": ("hil.cli.faults", "List the faults that emulated rigs can be given."),
     "history": ("hil.cli.history", "Trends, first bad runs and flaky tests of earlier runs."),
+    "manifest": ("hil.cli.manifest", "Manifests of secure elements: show, verify, write, register."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
 }

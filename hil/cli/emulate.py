@@ -49,6 +49,13 @@ __all__ = ["command"]
     show_default=True,
     help="How a device that is not wanted learns it; `close` is AWS's way.",
 )
+@click.option(
+    "--board-port",
+    "board_ports",
+    multiple=True,
+    type=click.IntRange(1, 65_535),
+    help="Forward a TCP port of the board (443 for its HTTPS) to loopback; repeatable.",
+)
 @click.option("--allow-aws", metavar="ACCOUNT", help="The real account that the rig file names.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME", help="Give the rig a fault; repeatable.")
 def command(
@@ -59,6 +66,7 @@ def command(
     mqtt_listen: str,
     mqtt_names: tuple[str, ...],
     refusal: Literal["close", "connack", "handshake"],
+    board_ports: tuple[int, ...],
     allow_aws: str | None,
     faults: tuple[str, ...],
 ) -> None:
@@ -78,7 +86,7 @@ def command(
     file = rigfile.load_rig(rig)
     check_faults(faults, (file,))
     host, port = _address(mqtt_listen)
-    fronts = Fronts(board_pty, i2c_socket, i2c_hz, MqttFront(host, port, mqtt_names, refusal))
+    fronts = Fronts(board_pty, i2c_socket, i2c_hz, MqttFront(host, port, mqtt_names, refusal), board_ports)
     with serve(file, fronts, faults=faults, calendar=Calendar(), allow_aws=allow_aws) as served:
         click.echo(json.dumps(served.addresses))
         if served.recipe:

@@ -118,6 +118,10 @@ class Ledger:
         """``entry`` is gone."""
         self._follow(entry, "deleted")
 
+    def forget(self, entry: Entry) -> None:
+        """An intent that :meth:`unsure` lists came to nothing; somebody has looked."""
+        self._follow(entry, "refused")
+
     def standing(self) -> list[Entry]:
         """What was created and not deleted, in the order in which it is to be deleted."""
         order = {kind: place for place, kind in enumerate(get_args(Kind))}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hil.cloud.manifest import Entry
     from hil.element.certificates.anchors import Anchor
 
-__all__ = ["Check", "EntryReport", "Finding", "candidates", "judge_entry", "judge_manifest"]
+__all__ = ["Check", "EntryReport", "Finding", "candidates", "judge_entry", "judge_manifest", "named_signer"]
 
 
 class Check(StrEnum):
@@ -75,25 +75,39 @@ class EntryReport:
 
 
 def judge_manifest(
-    data: bytes, signer: Certificate, *, at: float, anchors: Sequence[Anchor] | None = None
+    data: bytes,
+    signer: Certificate | Sequence[Certificate],
+    *,
+    at: float,
+    anchors: Sequence[Anchor] | None = None,
 ) -> Iterator[EntryReport]:
     """Judge every entry of a manifest.
 
     Args:
         data: the file.
-        signer: the certificate that is trusted to sign manifests; its own validity is the
-            caller's business (Microchip's log signers have all expired).
+        signer: the certificate that is trusted to sign manifests, or several of them; their own
+            validity is the caller's business (Microchip's log signers have all expired).
         at: calendar time for the chains, seconds since 1970-01-01T00:00:00Z.
         anchors: roots that are accepted; None = Microchip's.
 
     Raises:
         CertificateError: the file as a whole is no manifest.
     """
+    trusted = (signer,) if isinstance(signer, Certificate) else tuple(signer)
     for number, entry in enumerate(read_manifest(data)):
         if isinstance(entry, CertificateError):
             yield EntryReport(f"entry {number}", (Finding(Check.FORM, False, entry.message),))
         else:
-            yield judge_entry(entry, signer, at=at, anchors=anchors)
+            yield judge_entry(entry, named_signer(entry, trusted), at=at, anchors=anchors)
+
+
+def named_signer(entry: Entry, trusted: Sequence[Certificate]) -> Certificate:
+    """The trusted signer that the entry names; the last one if it names none of them.
+
+    The name proves nothing: the entry is judged against the one that is chosen.
+    """
+    named = [signer for signer in trusted if expected_x5t(signer) == entry.x5t]
+    return named[0] if named else trusted[-1]
 
 
 def judge_entry(

@@ -6,8 +6,9 @@ them with status 03.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Flag, IntEnum
+
+import msgspec
 
 from hil.element import digests
 from hil.element.commands import Commands
@@ -60,8 +61,7 @@ class KdfTarget(IntEnum):
     ENCRYPTED = 0x14
 
 
-@dataclass(frozen=True, slots=True)
-class KdfResult:
+class KdfResult(msgspec.Struct, frozen=True):
     """What KDF sent: ``output`` in clear or encrypted, and the nonce of the encryption."""
 
     output: bytes

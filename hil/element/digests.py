@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac as _hmac
-from dataclasses import dataclass
+
+import msgspec
 
 from hil.element.zones import BLOCK, check_length
 from hil.wire.atecc import Opcode
@@ -149,8 +150,7 @@ def encrypted_private_key(tempkey: bytes, mode: int, p2: int, serial: bytes, sca
     return xor(plain, stream) + _sha256(tempkey, head, bytes(21), plain)
 
 
-@dataclass(frozen=True, slots=True)
-class MacParts:
+class MacParts(msgspec.Struct, frozen=True):
     """What MAC and HMAC hash besides their two 32-byte blocks.
 
     Attributes:

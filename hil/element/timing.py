@@ -7,8 +7,9 @@ Sources: execution times from the ATECC508A data sheet table 9-4 and, where larg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from hil.wire.atecc import Opcode
 
@@ -66,8 +67,7 @@ def execution_us(opcode: int, part: str | None, divider: Divider = "M0") -> int:
     return (longest or max(row)) * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """How the driver waits. Times are microseconds.
 
     Attributes:

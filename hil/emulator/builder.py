@@ -7,14 +7,19 @@ are behind them.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from random import Random
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from hil import serialport
 from hil.clock import World
 from hil.emulator.bus import Lines
 from hil.emulator.chip import Chip, Memory, load_profile
+from hil.emulator.chip.profile import Time
 from hil.emulator.faults import FAULTS
-from hil.emulator.mcu import load_costs
+from hil.emulator.mcu import bounds, load_costs
 from hil.emulator.network import Network
 from hil.emulator.relaykinds import EMULATED_RELAYS
 from hil.emulator.supply import Supplied
@@ -22,12 +27,15 @@ from hil.emulator.uart import Uart
 from hil.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from hil.clock import Calendar
-    from hil.emulator.boards.mongoose import Flash
+    from hil.emulator.boards.mongoose import Flash, MongooseFirmware
     from hil.emulator.chip import Profile
+    from hil.emulator.chip.profile import Draw
+    from hil.emulator.mcu import CostModel
     from hil.rigfile import Emulation, RigFile
 
 __all__ = ["EmulatedBoard", "EmulatedRig", "build"]
@@ -56,7 +64,10 @@ class EmulatedRig:
         relay: the relay board.
         network: what the board's network reaches.
         flash: files and configuration of the board.
+        costs: what software takes on the board.
+        profile: the element's part profile.
         endpoint_refuses: the broker refuses every connection (a fault).
+        endpoint_shows_rsa: the broker shows its RSA chain, whatever the board prefers (a fault).
         wildcard_policy: devices are registered with a policy that allows everything (a fault).
     """
 
@@ -67,10 +78,14 @@ class EmulatedRig:
         self.world = World(paced=paced)
         self.calendar = calendar
         self.endpoint_refuses = False
+        self.endpoint_shows_rsa = False
         self.foreign_signer = False
         self.wildcard_policy = False
         self._emulation = emulation
-        self._profile = load_profile(emulation.chip)
+        self.costs = load_costs(
+            emulation.cost_model, source=emulation.cost_source, cpi=emulation.cpi, folder=_boards(file)
+        )
+        self.profile = _learned(load_profile(emulation.chip), self.costs)
         self._parts = 0
         sda, scl = _pins(file)
         self.lines = Lines(sda_gpio=sda, scl_gpio=scl)
@@ -97,12 +112,47 @@ class EmulatedRig:
     @property
     def model(self) -> str:
         """What predictions of this rig rest on."""
-        return f"{self._emulation.chip}, {self._emulation.cost_model}, RTT {self._emulation.rtt_ms:g} ms"
+        emulation = self._emulation
+        drawn = "drawn times" if emulation.draw == "random" else f"{emulation.draw} times"
+        return f"{emulation.chip}, {self.costs}, RTT {emulation.rtt_ms:g} ms, {drawn}"
 
     @property
-    def profile(self) -> Profile:
-        """The element's part profile."""
-        return self._profile
+    def varies(self) -> bool:
+        """Whether times are drawn, so that repeated runs are a sample."""
+        return self._emulation.draw == "random"
+
+    @property
+    def rtt_us(self) -> int:
+        """Round trip of the network."""
+        return self.network.rtt_us
+
+    @property
+    def firmware(self) -> MongooseFirmware:
+        """The board's firmware model, for what only Mongoose OS has.
+
+        Raises:
+            ConfigError: the board runs something else.
+        """
+        from hil.emulator.boards.mongoose import MongooseFirmware
+
+        if not isinstance(self.board, MongooseFirmware):
+            raise ConfigError(f"the board of {self.file.rig} does not run Mongoose OS")
+        return self.board
+
+    def cost_bounds(self) -> dict[str, CostModel]:
+        """Every source of the board's costs at both ends of what is believable, by words."""
+        return bounds(self._emulation.cost_model, folder=_boards(self.file))
+
+    @contextmanager
+    def times(self, costs: CostModel, draw: Draw) -> Iterator[None]:
+        """Other costs and fixed times for a while; switch the power between, so that all of it counts."""
+        mcu, engine = self.firmware.mcu, self.element.chip.engine
+        before = mcu.costs, mcu.rng, engine.draw
+        mcu.costs, mcu.rng, engine.draw = costs, None, draw
+        try:
+            yield
+        finally:
+            mcu.costs, mcu.rng, engine.draw = before
 
     @property
     def memory(self) -> Memory:
@@ -114,7 +164,7 @@ class EmulatedRig:
         self._parts += 1
         first = self._serial()
         number = int.from_bytes(first[4:8], "big") ^ self._parts << 16
-        return Memory.blank(self._profile, first[:4] + number.to_bytes(4, "big") + first[8:])
+        return Memory.blank(self.profile, first[:4] + number.to_bytes(4, "big") + first[8:])
 
     def insert(self, memory: Memory) -> None:
         """Exchange the part; the power has to be off.
@@ -148,18 +198,23 @@ class EmulatedRig:
     def _memory(self, serial: bytes) -> Memory:
         made = self._emulation.element
         if made == "blank":
-            return Memory.blank(self._profile, serial)
+            return Memory.blank(self.profile, serial)
         from hil.emulator import factory  # brings X.509 along
 
         if made == "mongoose-configured":
-            return factory.mongoose_configured(self._profile, serial)
+            locked = self.file.element.state == "provisioned"
+            return factory.mongoose_configured(self.profile, serial, provisioned=locked)
         ca = factory.FactoryCa("test factory of nobody") if self.foreign_signer else None
         make = {"trust-go": factory.trust_go, "trust-flex": factory.trust_flex}[made]
-        return make(self._profile, serial, ca=ca)
+        return make(self.profile, serial, ca=ca)
 
     def _chip(self, memory: Memory) -> Chip:
         return Chip(
-            self._profile, memory, now=lambda: self.world.now, seed=self._emulation.seed + self._parts
+            self.profile,
+            memory,
+            now=lambda: self.world.now,
+            seed=self._emulation.seed + self._parts,
+            draw=self._emulation.draw,
         )
 
     def close(self) -> None:
@@ -174,6 +229,21 @@ class EmulatedRig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _boards(file: RigFile) -> Path:
+    """Where a project's own cost models lie."""
+    return file.path.parent / "boards"
+
+
+def _learned(profile: Profile, costs: CostModel) -> Profile:
+    """The part with the execution times that were learned with the board's costs, if any were."""
+    times = {
+        form: Time(typical=round(time.ms * 1000), maximum=(round(time.p95_ms * 1000),), note=time.provenance)
+        for form, time in costs.chip.items()
+    }
+    commands = {**profile.times.commands, **times}
+    return replace(profile, times=replace(profile.times, commands=commands)) if times else profile
 
 
 def _pins(file: RigFile) -> tuple[int, int]:
@@ -195,11 +265,12 @@ def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
         uart=Uart(rig.world, f"{file.rig} board", file.board.baud),
         lines=rig.lines,
         network=rig.network.interface("board"),
-        costs=load_costs(emulation.cost_model),
+        costs=rig.costs,
         flash=_app_defaults(Flash(), rig),
         calendar=rig.calendar,
         seed=emulation.seed,
         tls_versions=file.connect.tls_versions,
+        times=Random(f"{emulation.seed} times") if rig.varies else None,
     )
 
 
@@ -223,7 +294,7 @@ def _edukit(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
         mac=rig.file.board.mac or "02:e0:7e:00:00:01",
         uart=Uart(rig.world, f"{rig.file.rig} board", rig.file.board.baud),
         lines=rig.lines,
-        costs=load_costs(emulation.cost_model),
+        costs=rig.costs,
         root=synthetic_anchor().certificate.der,
     )
 

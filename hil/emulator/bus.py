@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 from hil.errors import I2CError, I2CNack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.clock import Clock
+    from hil.i2c.trace import Transaction
 
 __all__ = ["I2CDevice", "I2CMaster", "Lines"]
 
@@ -47,6 +50,8 @@ class Lines:
         devices: parts on the bus.
         held_low: SDA is stuck low (a device holds it, or a short).
         open: a wire is broken: nobody is reached.
+        analyser: a logic analyser on the wires: firmware that starts while one is attached has each of
+            its transactions told to it.
     """
 
     sda_gpio: int
@@ -54,6 +59,7 @@ class Lines:
     devices: list[I2CDevice] = field(default_factory=list)
     held_low: bool = False
     open: bool = False
+    analyser: Callable[[Transaction], None] | None = None
 
 
 def longest_low_bits(address: int, read: bool, acknowledged: bool, data: bytes = b"") -> int:

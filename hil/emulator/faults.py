@@ -5,9 +5,10 @@ A diagnosis never reads this table; the tests compare what the suites say with i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.errors import UsageError
 from hil.rigfile import missing
@@ -25,8 +26,7 @@ def _nothing(rig: EmulatedRig) -> None:
     """Most faults change only one of the two moments."""
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One fault.
 
     Attributes:

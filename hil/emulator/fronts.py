@@ -18,26 +18,23 @@ import pty
 import socket
 import stat
 import struct
-import termios
 import tty
 from typing import TYPE_CHECKING
 
+from hil.emulator.cable import CHUNK, Inlet
 from hil.errors import I2CError, PortError
+from hil.serialport.terminal import terminal_baud
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.clock import Task, World
     from hil.emulator.bus import I2CMaster
-    from hil.emulator.uart import Uart
+    from hil.emulator.cable import Cable
 
 __all__ = ["I2CSocketFront", "PtyFront"]
 
-_CHUNK = 4096
 _HEADER = struct.Struct("<cBH")
-_BAUDS = {
-    getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()
-}
 
 
 class PtyFront:
@@ -47,16 +44,15 @@ class PtyFront:
 
     Args:
         world: a paced world.
-        uart: the line.
+        cable: the line.
         link: make a symbolic link of this name to the terminal.
 
     Raises:
         PortError: the link's place is taken by something that is no link.
     """
 
-    def __init__(self, world: World, uart: Uart, link: Path | None = None) -> None:
-        self._world = world
-        self._uart = uart
+    def __init__(self, world: World, cable: Cable, link: Path | None = None) -> None:
+        self._cable = cable
         self._link = link
         self._master, self._slave = pty.openpty()  # our own slave keeps reads from failing between clients
         tty.setraw(self._slave)
@@ -64,33 +60,28 @@ class PtyFront:
         self.path = os.ttyname(self._slave)
         if link is not None:
             _make_link(link, self.path)
-        world.listen(self._master, self._from_client)
-        self._task = world.spawn(self._to_client, f"{uart.name} pty")
+        self._inlet = Inlet(world, cable, self._master, self._from_client)
+        cable.attach(self._to_client)
 
     def _from_client(self) -> None:
         try:
-            data = os.read(self._master, _CHUNK)
+            data = os.read(self._master, CHUNK)
         except OSError as error:
             if error.errno in (errno.EIO, errno.EAGAIN):  # the client went away; the next one is welcome
                 return
             raise
-        speed = termios.tcgetattr(self._master)[5]
-        self._uart.host_baud = _BAUDS.get(speed, self._uart.host_baud)
-        self._uart.host_write(data)
+        uart = self._cable.uart
+        uart.host_baud = terminal_baud(self._master) or uart.host_baud
+        uart.host_write(data)
 
-    def _to_client(self) -> None:
-        while True:
-            while self._uart.received:
-                data = bytes(self._uart.received[:_CHUNK])
-                del self._uart.received[: len(data)]
-                with contextlib.suppress(BlockingIOError):  # nobody reads: dropped, as a UART does
-                    os.write(self._master, data)
-            self._world.wait(self._uart.arrived, None)
+    def _to_client(self, data: bytes) -> None:
+        with contextlib.suppress(BlockingIOError):  # nobody reads: dropped, as a UART does
+            os.write(self._master, data)
 
     def close(self) -> None:
         """Close the terminal and take the link away."""
-        self._task.halt("front closed")
-        self._world.unlisten(self._master)
+        self._inlet.close()
+        self._cable.detach(self._to_client)
         os.close(self._master)
         os.close(self._slave)
         if self._link is not None and self._link.is_symlink():
@@ -183,7 +174,7 @@ class _I2CClient:
 
     def _readable(self) -> None:
         try:
-            data = self._connection.recv(_CHUNK)
+            data = self._connection.recv(CHUNK)
         except BlockingIOError:
             return
         except OSError:  # reset by the client: it is gone

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from hil.tls.stream import ByteStream
 
@@ -44,8 +45,7 @@ class Dialer(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Flight:
+class Flight(msgspec.Struct, frozen=True):
     """Bytes that crossed the network together.
 
     Attributes:
@@ -103,9 +103,12 @@ class Network:
 
     def knows(self, host: str) -> bool:
         """Whether the name resolves."""
-        return host in self._attached or any(
-            host == name for name, _ in (*self._listeners, *self._foreign)
-        )
+        return host in self._attached or any(host == name for name, _ in (*self._listeners, *self._foreign))
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """Addresses of boards, the latest last."""
+        return tuple(self._attached)
 
     def _server(self, host: str, port: int) -> Accept | None:
         interface = self._attached.get(host)

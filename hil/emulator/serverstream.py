@@ -55,6 +55,7 @@ class ServerStream:
         self._ended = False
         self._timeout_us: int | None = None
         self._readable = world.signal(f"data from {link.client}")
+        self.client = link.client
 
     def receive(self, data: bytes) -> None:
         """Called by the network with what arrived; ``b""`` is the end."""

@@ -66,6 +66,11 @@ class Uart:
         """When the part's transmitter will have sent everything."""
         return max(self.world.now, self._to_host_free)
 
+    @property
+    def host_idle_at(self) -> int:
+        """When everything that the host has written will have arrived."""
+        return max(self.world.now, self._to_part_free)
+
     def host_write(self, data: bytes) -> None:
         """The host sends ``data``."""
         if not data:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hil.errors import FrameError, GuardRefusal
-from hil.guard.operations import classify
 from hil.wire.atecc import COUNT_MAX, WordAddress, decode_command
 
 if TYPE_CHECKING:
@@ -29,26 +28,34 @@ WAKE_BYTES = (b"", b"\x00", b"\x01")
 
 
 class TransactionFilter:
-    """Decodes what goes to an element and asks ``allow`` about every irreversible command.
+    """Decodes what goes to an element and asks ``allow`` about every command.
 
     Args:
-        allow: called with an irreversible command; returns if it is armed, else raises.
+        allow: called with address and command; returns if it may pass, else raises.
         foreign: 7-bit addresses that the rig file declares to be other devices. Every other
             address is taken for an element's: a wrong configuration may have moved it.
     """
 
-    def __init__(self, allow: Callable[[Command], None], foreign: Container[int] = ()) -> None:
+    def __init__(self, allow: Callable[[int, Command], None], foreign: Container[int] = ()) -> None:
         self._allow = allow
         self._foreign = foreign
 
-    def outgoing(self, address: int, data: bytes) -> None:
+    def outgoing(self, address: int, data: bytes, *, main_bus: bool = True) -> None:
         """Look at one write transaction before it is sent.
+
+        Args:
+            address: 7-bit address.
+            data: the bytes between address and STOP.
+            main_bus: False on another bus than the rig file describes: nothing is foreign there.
 
         Raises:
             GuardRefusal: the bytes are, or could become, an irreversible command that nobody
                 permitted, or cannot be decoded. Nothing has been sent then.
         """
-        if address in self._foreign or not data or (address == 0 and data in WAKE_BYTES):
+        if not 0 <= address <= 0x7F:
+            # Firmware may cut an address to seven bits, or take -1 for "go on with the transaction".
+            raise _refusal(address, data, "that is no 7-bit address")
+        if not data or (main_bus and address in self._foreign) or (address == 0 and data in WAKE_BYTES):
             return
         word, group = data[0], data[1:]
         if word in (WordAddress.RESET, WordAddress.SLEEP, WordAddress.IDLE):
@@ -67,14 +74,15 @@ class TransactionFilter:
             raise _refusal(address, data, f"{len(group) - group[0]} bytes follow the command")
         try:
             command = decode_command(group)
-        except FrameError as error:
-            raise _refusal(address, data, str(error)) from error
-        if classify(command) is not None:
-            self._allow(command)
+        except FrameError:
+            # Not chained: the codec's message shows the whole group, which may carry a key.
+            raise _refusal(address, data, "its checksum is wrong") from None
+        self._allow(address, command)
 
 
 def _refusal(address: int, data: bytes, why: str) -> GuardRefusal:
-    shown = data[:8].hex(" ") + (" …" if len(data) > 8 else "")
+    """Three bytes are shown: word address, count, opcode. What follows may be a key."""
+    shown = data[:3].hex(" ") + (" …" if len(data) > 3 else "")
     return GuardRefusal(
         f"refused to send {shown} to 0x{address:02x}: {why}",
         hint="send whole, correct commands; declare other devices of the bus in the rig file",
@@ -105,6 +113,7 @@ class GuardedBus:
 
     def write(self, address: int, data: bytes) -> None:
         """Filter, then write; see :meth:`hil.i2c.bus.I2CBus.write`."""
+        data = bytes(data)  # what was looked at is what is sent, whatever becomes of a caller's buffer
         self._filter.outgoing(address, data)
         self._bus.write(address, data)
 

@@ -1,8 +1,9 @@
 """The guard: decides about permits, arms the filter, keeps the ledger.
 
-What a permit needs is a table (:data:`REQUIREMENTS`); a refusal lists every requirement that is
-not met, with what to do. Emulated elements walk the same path: their rig declares them
-expendable and names their serial number.
+What a permit needs is a table (:data:`hil.guard.requirements.REQUIREMENTS`). A permit alone sends
+nothing: it is *armed* with the exact packets, the intent is written and synced, the filter lets each
+packet pass once, and the result is written. In between the element's ledger is held, so that no
+second process, whatever its rig is called, can do anything irreversible to the same element.
 """
 
 from __future__ import annotations
@@ -12,89 +13,69 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hil.errors import ElementError, GuardRefusal, RpcError
+from hil.errors import DeviceError, ElementError, GuardRefusal, RpcError
+from hil.guard import coverage
 from hil.guard.filter import TransactionFilter
-from hil.guard.lint import lint
-from hil.guard.operations import Operation, classify, slot_of
+from hil.guard.operations import Operation
 from hil.guard.permit import Permit, RpcCall, issue
-from hil.guard.roads import rpc_actions
+from hil.guard.programs import program_action
+from hil.guard.requirements import REQUIREMENTS, Case, Facts, Policy, lock_crc
+from hil.guard.roads import USES_KEY, BusWrite, misfit, rpc_actions
+from hil.guard.slotrules import UNREAD, SlotRules, classify_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
-    from hil.guard.ledger import Ledger
+    from hil.clock import Clock
+    from hil.guard.ledger import Intent, Ledger
+    from hil.guard.requirements import Witness
     from hil.wire.atecc import Command
 
-__all__ = ["Facts", "Guard", "Policy", "Requirement", "config_digest"]
+__all__ = ["Facts", "Guard", "Policy"]
 
-LOCKS = (Operation.LOCK_CONFIG, Operation.LOCK_DATA)
+POWER_OFF = RpcCall("power off")
+WRITE_US = 1_700_000
+"""How long an element may still be writing after a command whose answer was lost: its watchdog ends
+everything after this time (DS508 section 8, tWATCHDOG maximum)."""
 
-
-@dataclass(frozen=True)
-class Policy:
-    """What the rig file and the command line allow.
-
-    Attributes:
-        expendable: the rig file says that the element may be used up.
-        allowed_serials: serial numbers named with ``--allow-irreversible``.
-        approved_configs: digests reviewed with ``hil config approve``.
-        accepted_findings: ids of lint findings accepted by name.
-        production: the rig qualifies a product, so a test configuration is an error.
-        part: the part the rig file names, e.g. ``atecc608b``.
-        address: the 7-bit I2C address that the rig file expects.
-    """
-
-    expendable: bool = False
-    allowed_serials: Container[str] = frozenset()
-    approved_configs: Container[str] = frozenset()
-    accepted_findings: frozenset[str] = frozenset()
-    production: bool = False
-    part: str = "atecc508a"
-    address: int = 0x60
+_SEEN_IN_CONFIG = frozenset(
+    {
+        Operation.LOCK_CONFIG,
+        Operation.LOCK_DATA,
+        Operation.LOCK_SLOT,
+        Operation.WRITE_CONFIG,
+        Operation.UPDATE_EXTRA,
+        Operation.COUNTER,
+    }
+)
+"""Operations whose effect the configuration zone shows; reading it disturbs no exchange of theirs."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was just read from the element, and what the operation is about.
+@dataclass
+class _Armed:
+    """A permit whose packets may pass now."""
 
-    Attributes:
-        serial: 18 hex digits, read from the chip, never from the rig file.
-        slot: the slot concerned.
-        config: for locks and configuration writes, the 128 bytes that will be in force.
-    """
-
-    serial: str
-    slot: int | None = None
-    config: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One condition of a permit."""
-
-    name: str
-    met: Callable[[Guard, Operation, Facts], bool]
-    unmet: Callable[[Guard, Operation, Facts], str]
-    hint: str
-
-
-def config_digest(config: bytes) -> str:
-    """Digest of what a configuration decides: 128 bytes without serial, revision and lock bytes."""
-    decided = bytearray(config)
-    for index in (*range(16), 84, 85, 86, 87):
-        decided[index] = 0
-    return hashlib.sha256(bytes(decided)).hexdigest()
+    permit: Permit
+    intent: Intent
+    actions: list[Command | RpcCall]
 
 
 class Guard:
-    """Makes permits, arms them one at a time, and stands at the transport.
+    """Makes permits, arms them, and stands at the transport.
 
     Args:
-        policy: what rig file and command line allow.
+        policy: what rig file, command line and plan allow.
         ledger: irreversible operations of the elements.
         owns_rig: whether this process holds the rig's lock at this moment.
+        witness: the guard's own look at the element; without one nothing can be permitted.
         record: called with ``(kind, fields)`` for the run's journal.
         foreign: addresses of other devices on the bus.
+        clock: the rig's clock, for the power's sake.
+        rig: the rig's name, for the ledger.
+
+    Attributes:
+        policy: may be replaced, e.g. when a plan is loaded or the next part is inserted.
+        rules: what the element's configuration says about commands that look harmless.
     """
 
     def __init__(
@@ -103,16 +84,49 @@ class Guard:
         ledger: Ledger,
         *,
         owns_rig: Callable[[], bool],
+        witness: Witness | None = None,
         record: Callable[[str, Mapping[str, Any]], None] = lambda kind, fields: None,
         foreign: Container[int] = (),
+        clock: Clock | None = None,
+        rig: str = "",
     ) -> None:
+        if policy.address in foreign:
+            raise GuardRefusal(f"0x{policy.address:02x} is the element's address and cannot be foreign")
         self.policy = policy
         self.ledger = ledger
         self.owns_rig = owns_rig
-        self.filter = TransactionFilter(self._allow, foreign)
+        self.witness = witness
+        self.rules: SlotRules = UNREAD
+        self.filter = TransactionFilter(self._allow_command, foreign)
         self._record = record
-        self._armed: list[Command | RpcCall] = []
-        self._permit: Permit | None = None
+        self._clock = clock
+        self._rig = rig
+        self._armed: list[_Armed] = []
+        self._unsettled_since: int | None = None
+        self._spoken: list[tuple[str, Permit | None]] = []
+
+    # -- the element -------------------------------------------------------------------------
+
+    @property
+    def physical(self) -> bool:
+        """Whether the element has to be taken for a physical one."""
+        return self.witness is None or self.witness.physical
+
+    def learn(self, config: bytes) -> None:
+        """Take note of the element's configuration, read from it just now."""
+        self.rules = SlotRules.of(config)
+
+    def forget(self) -> None:
+        """The part may be another one: what was learnt of it no longer counts."""
+        self.rules = UNREAD
+
+    def _known_rules(self) -> SlotRules:
+        """The rules; read now if need be, which only a caller outside of an exchange may ask for."""
+        if not self.rules.read:
+            self._read_back()
+        return self.rules
+
+    # -- permits -----------------------------------------------------------------------------
 
     def permit(self, operation: Operation, facts: Facts) -> Permit:
         """A permit for ``operation``, if every requirement is met.
@@ -120,58 +134,110 @@ class Guard:
         Raises:
             GuardRefusal: lists each unmet requirement with what to do; nothing was sent.
         """
-        unmet = [r for r in REQUIREMENTS if not r.met(self, operation, facts)]
+        case = self._case(operation, facts)
+        unmet = [r for r in REQUIREMENTS if not r.met(case)]
         if unmet:
-            reasons = "; ".join(r.unmet(self, operation, facts) for r in unmet)
+            reasons = "; ".join(r.unmet(case) for r in unmet)
             raise GuardRefusal(
                 f"{operation} on element {facts.serial} refused: {reasons}",
-                hint="; ".join(r.hint for r in unmet),
+                hint="; ".join(dict.fromkeys(r.hint for r in unmet)),
             )
-        return issue(self, operation, facts.serial, facts.slot)
-
-    def unaccepted(self, operation: Operation, facts: Facts) -> list[str]:
-        """Lint findings that stand in the way of a lock, as text."""
-        if operation not in LOCKS or facts.config is None:
-            return []
-        config = facts.config
-        if operation is Operation.LOCK_DATA:  # by then the configuration zone is locked, rightly
-            config = config[:87] + b"\x55" + config[88:]
-        findings = lint(
-            config,
-            part=self.policy.part,
-            address=self.policy.address,
-            production=self.policy.production,
+        return issue(
+            self,
+            operation,
+            facts.serial,
+            facts.slot,
+            config=facts.config,
+            lock_crc=lock_crc(operation, facts),
         )
-        return [
-            f"{f.id}: {f.meaning}" for f in findings if f.blocks and f.id not in self.policy.accepted_findings
-        ]
+
+    def _case(self, operation: Operation, facts: Facts) -> Case:
+        seen, why = None, ""
+        if self.witness is not None and self.owns_rig():
+            try:
+                seen = self.witness.serial()
+            except DeviceError as error:
+                why = f": {error.message}"
+        return Case(operation, facts, self.policy, self.ledger, self.owns_rig(), self.physical, seen, why)
 
     @contextmanager
     def arm(self, permit: Permit, actions: Sequence[Command | RpcCall]) -> Iterator[None]:
         """Let exactly ``actions`` pass, each once; see :meth:`hil.guard.permit.Permit.armed`."""
-        if self._permit is not None:
-            raise GuardRefusal(f"{permit!r} while {self._permit!r} is armed")
+        if self._armed and permit.operation is not Operation.CUT_POWER:
+            raise GuardRefusal(f"{permit!r} while {self._armed[-1].permit!r} is armed")
         for action in actions:
-            _check_covered(permit, action)
+            coverage.check(permit, action, self.rules)
         if not self.owns_rig():
             raise GuardRefusal("the rig's lock was lost", hint="start again; nothing was sent")
-        intent = self.ledger.intend(
-            permit.serial, permit.operation, permit.slot, tuple(map(_fingerprint, actions))
-        )
-        self._note(permit, actions, intent.number, "intent")
-        self._permit, self._armed = permit, list(actions)
-        outcome = None
-        try:
-            yield
-            outcome = "done"
-        except (ElementError, RpcError) as error:
-            outcome = f"refused by the device: {error.message}"  # it answered: the result is known
-            raise
-        finally:
-            self._permit, self._armed = None, []
-            if outcome is not None:
-                self.ledger.close(intent, outcome)
-            self._note(permit, actions, intent.number, outcome or "unknown")
+        with self.ledger.hold(permit.serial):
+            ours = {armed.intent.number for armed in self._armed if armed.permit.serial == permit.serial}
+            if any(entry.intent not in ours for entry in self.ledger.open_intents(permit.serial)):
+                raise GuardRefusal(
+                    f"an earlier operation on element {permit.serial} has no known result",
+                    hint="inspect it: hil ledger resolve RIG; nothing was sent",
+                )
+            intent = self.ledger.intend(
+                permit.serial,
+                permit.operation,
+                permit.slot,
+                tuple(map(self._fingerprint, actions)),
+                rig=self._rig,
+                config=permit.config,
+            )
+            self._note(permit, actions, intent.number, "intent")
+            armed = _Armed(permit, intent, list(actions))
+            self._armed.append(armed)
+            refused = None
+            ended = False
+            try:
+                yield
+                ended = True
+            except (ElementError, RpcError) as error:
+                refused = error.message  # it answered: the result is known
+                raise
+            finally:
+                self._armed.remove(armed)
+                outcome = _outcome(len(actions), len(armed.actions), ended=ended, refused=refused)
+                self._conclude(armed, actions, outcome, quietly=not ended)
+
+    def _conclude(
+        self, armed: _Armed, actions: Sequence[Command | RpcCall], outcome: str | None, *, quietly: bool
+    ) -> None:
+        """Read back and write the result; without a result the intent stays open.
+
+        Args:
+            armed: what was armed.
+            actions: all of it, before some of it was sent.
+            outcome: what is known; None if the answer was lost.
+            quietly: another error is on its way and must not be hidden by one of reading back.
+        """
+        seen = None
+        if outcome is not None and armed.permit.operation in _SEEN_IN_CONFIG:
+            try:
+                seen = self._read_back()
+            except DeviceError:
+                outcome = None
+                if not quietly:
+                    raise
+            finally:
+                if outcome is None:
+                    self._note(armed.permit, actions, armed.intent.number, "unknown")
+        elif outcome is None:
+            self._note(armed.permit, actions, armed.intent.number, "unknown")
+        if outcome is not None:
+            self.ledger.close(armed.intent, outcome, seen)
+            self._unsettled_since = None
+            self._note(armed.permit, actions, armed.intent.number, outcome)
+
+    def _read_back(self) -> bytes | None:
+        """The configuration after an operation that shows there; it also refreshes the rules."""
+        self.forget()
+        config = None if self.witness is None else self.witness.config()
+        if config is not None:
+            self.learn(config)
+        return config
+
+    # -- the roads ---------------------------------------------------------------------------
 
     def check_rpc(self, method: str, params: Mapping[str, Any]) -> None:
         """Look at a firmware call before it is sent; the board's client calls this for every one.
@@ -180,10 +246,11 @@ class Guard:
             GuardRefusal: it is, or carries, something irreversible that is not armed.
         """
         for action in rpc_actions(method, params):
-            if isinstance(action, RpcCall):
-                self._allow(action)
-            else:
-                self.filter.outgoing(*action)
+            if isinstance(action, BusWrite):
+                self.filter.outgoing(action.address, action.data, main_bus=action.main_bus)
+            elif action.method not in USES_KEY or action.slot in self._known_rules().limited:
+                self._allow_call(action, method, params)
+        self._spoken = [(method.lower(), None)]
 
     def check_call(self, call: RpcCall) -> None:
         """Look at an irreversible console command before it is sent.
@@ -191,15 +258,105 @@ class Guard:
         Raises:
             GuardRefusal: it is not armed.
         """
-        self._allow(call)
+        permit = self._allow_call(call)
+        self._spoken = [(call.method, permit)]
 
-    def _allow(self, action: Command | RpcCall) -> None:
-        if action not in self._armed:
+    def check_program(self, argv: Sequence[str]) -> None:
+        """Look at a command line of esptool or espefuse before it is run.
+
+        Raises:
+            GuardRefusal: it burns fuses and is not armed, or it cannot be understood.
+        """
+        action = program_action(argv)
+        if action is not None:
+            self._allow_call(action)
+
+    def check_power_off(self) -> int:
+        """Look at a power cut before it is made: it must not hit a non-volatile write.
+
+        Returns:
+            How many microseconds to wait first, because an element whose answer was lost may
+            still be writing.
+
+        Raises:
+            GuardRefusal: something irreversible is being sent, and the cut is not armed.
+        """
+        cut = next((armed for armed in self._armed if POWER_OFF in armed.actions), None)
+        if cut is not None:
+            cut.actions.remove(POWER_OFF)
+            return 0
+        if self._armed:
             raise GuardRefusal(
-                f"refused before a byte was sent: {_describe(action)} needs a permit",
-                hint="irreversible operations go through hil.element.irreversible with a Permit",
+                f"refused to cut the power while {self._armed[-1].permit!r} is armed",
+                hint="a torn write may spoil the part; arm a permit for cut-power if that is the purpose",
             )
-        self._armed.remove(action)
+        since, self._unsettled_since = self._unsettled_since, None
+        if since is None or self._clock is None:
+            return 0
+        return max(0, since + WRITE_US - self._clock.now)
+
+    def take_spoken(self, name: str) -> Permit | None:
+        """Use up the admission of a call that was checked; for the filter of the serial line.
+
+        Raises:
+            GuardRefusal: no call of that name was checked just before.
+        """
+        for entry in self._spoken:
+            if entry[0] == name:
+                self._spoken.remove(entry)
+                return entry[1]
+        raise GuardRefusal(
+            f"refused before a byte was sent: {name!r} written to the console by hand",
+            hint="use the board's own methods, which the guard can check",
+        )
+
+    def admit_once(self, name: str) -> None:
+        """Let one console command of that name pass the filter of the serial line."""
+        self._spoken = [(name, None)]
+
+    def _allow_command(self, address: int, command: Command) -> None:
+        """Called by the filter with every command."""
+        operation = classify_on(command, self.rules)
+        if operation is None:
+            return
+        armed = next((a for a in self._armed if command in a.actions), None)
+        if armed is None:
+            raise self._refusal(command, operation)
+        if address != self.policy.address:
+            raise GuardRefusal(
+                f"refused to send {self._describe(command)} to 0x{address:02x}: "
+                f"the permitted element is at 0x{self.policy.address:02x}"
+            )
+        self._pass(armed, command)
+
+    def _allow_call(self, call: RpcCall, method: str = "", params: Mapping[str, Any] | None = None) -> Permit:
+        armed = next((a for a in self._armed if call in a.actions), None)
+        if armed is None:
+            raise self._refusal(call, None)
+        why = misfit(armed.permit, method, params or {})
+        if why is not None:
+            raise GuardRefusal(f"refused before a byte was sent: {self._describe(call)}: {why}")
+        self._pass(armed, call)
+        return armed.permit
+
+    def _pass(self, armed: _Armed, action: Command | RpcCall) -> None:
+        armed.actions.remove(action)
+        if self._clock is not None:
+            self._unsettled_since = self._clock.now
+
+    def _refusal(self, action: Command | RpcCall, operation: Operation | None) -> GuardRefusal:
+        if operation is Operation.LIMITED_USE and not self.rules.read:
+            return GuardRefusal(
+                f"refused before a byte was sent: {self._describe(action)} uses a key, and whether its "
+                "uses are counted is not known: needs a permit",
+                hint="let the rig read the element's configuration first (`rig.element`)",
+            )
+        return GuardRefusal(
+            f"refused before a byte was sent: {self._describe(action)} needs a permit",
+            hint="irreversible operations go through hil.element.irreversible with a Permit",
+        )
+
+    # -- words -------------------------------------------------------------------------------
 
     def _note(self, permit: Permit, actions: Sequence[Command | RpcCall], number: int, phase: str) -> None:
         self._record(
@@ -210,86 +367,27 @@ class Guard:
                 "slot": permit.slot,
                 "intent": number,
                 "phase": phase,
-                "actions": [_describe(a) for a in actions],
+                "actions": [self._describe(a) for a in actions],
             },
         )
 
+    def _describe(self, action: Command | RpcCall) -> str:
+        return coverage.describe(action, self.rules)
 
-REQUIREMENTS: tuple[Requirement, ...] = (
-    Requirement(
-        "rig lock",
-        lambda guard, op, facts: guard.owns_rig(),
-        lambda guard, op, facts: "this process does not own the rig",
-        "run through the rig, so that its lock is held",
-    ),
-    Requirement(
-        "expendable",
-        lambda guard, op, facts: guard.policy.expendable,
-        lambda guard, op, facts: "the rig file does not say that the element is expendable",
-        "set `expendable: true` under `element:` only if this part may be used up",
-    ),
-    Requirement(
-        "serial named",
-        lambda guard, op, facts: facts.serial in guard.policy.allowed_serials,
-        lambda guard, op, facts: f"element {facts.serial} was not named on the command line",
-        "add --allow-irreversible SERIAL with the serial number printed on the part's record",
-    ),
-    Requirement(
-        "ledger closed",
-        lambda guard, op, facts: not guard.ledger.open_intents(facts.serial),
-        lambda guard, op, facts: f"an earlier operation on element {facts.serial} has no known result",
-        "inspect it: hil ledger resolve SERIAL",
-    ),
-    Requirement(
-        "configuration known",
-        lambda guard, op, facts: op not in (*LOCKS, Operation.WRITE_CONFIG) or facts.config is not None,
-        lambda guard, op, facts: f"{op} without the configuration it concerns",
-        "pass the 128 bytes that are to be in force",
-    ),
-    Requirement(
-        "configuration approved",
-        lambda guard, op, facts: (
-            op not in LOCKS
-            or (facts.config is not None and config_digest(facts.config) in guard.policy.approved_configs)
-        ),
-        lambda guard, op, facts: (
-            "the configuration was not approved"
-            + ("" if facts.config is None else f": digest {config_digest(facts.config)[:16]}…")
-        ),
-        "review it, then: hil config approve FILE",
-    ),
-    Requirement(
-        "lint",
-        lambda guard, op, facts: not guard.unaccepted(op, facts),
-        lambda guard, op, facts: "the configuration lint found: " + "; ".join(guard.unaccepted(op, facts)),
-        "mend the configuration, or accept a finding by its id",
-    ),
-)
-"""Every condition of a permit, in the order in which a refusal lists them."""
+    def _fingerprint(self, action: Command | RpcCall) -> str:
+        """What the ledger keeps of an action: enough to recognise it, nothing secret."""
+        text = self._describe(action)
+        if isinstance(action, RpcCall) or classify_on(action, self.rules) is not Operation.WRITE_CONFIG:
+            return text
+        return f"{text} sha256 {hashlib.sha256(action.encode()).hexdigest()[:16]}"
 
 
-def _check_covered(permit: Permit, action: Command | RpcCall) -> None:
-    if isinstance(action, RpcCall):
-        covered = permit.operation is Operation.FIRMWARE_DEFINED or action.slot == permit.slot
-    else:
-        covered = classify(action) is permit.operation and (
-            permit.slot is None or slot_of(action) == permit.slot
-        )
-    if not covered:
-        raise GuardRefusal(f"{permit!r} does not cover {_describe(action)}")
-
-
-def _describe(action: Command | RpcCall) -> str:
-    """The action in words; data bytes are left out, they may be keys."""
-    if isinstance(action, RpcCall):
-        return action.method if action.slot is None else f"{action.method} slot {action.slot}"
-    operation = classify(action)
-    name = f"{action.label} mode {action.p1:02X} param2 {action.p2:04X}"
-    return f"{name} ({operation})" if operation else name
-
-
-def _fingerprint(action: Command | RpcCall) -> str:
-    """What the ledger keeps of an action: enough to recognise it, nothing secret."""
-    if isinstance(action, RpcCall):
-        return _describe(action)
-    return f"{_describe(action)} sha256 {hashlib.sha256(action.encode()).hexdigest()[:16]}"
+def _outcome(planned: int, unsent: int, *, ended: bool, refused: str | None) -> str | None:
+    """What is known about the packets of one armed block; None if an answer was lost."""
+    if unsent == planned and planned:
+        return "nothing was sent"
+    if refused is not None:
+        return f"refused by the device: {refused}"
+    if not ended:
+        return None
+    return "done" if not unsent else f"done: {planned - unsent} of {planned} sent"

@@ -1,9 +1,12 @@
-"""Irreversible operations per element, outliving runs: intent, act, result.
+"""Irreversible operations per element, outliving runs: intent, act, read back, result.
 
 One JSON-lines file for each element serial number, in the user's data folder. An *intent* is
 written and synced before the act; a *result* closes it. A crash between the two leaves the
 intent open, and nothing irreversible is allowed on that element until somebody has looked:
 ``hil ledger resolve`` reads the chip back and records what really happened.
+
+An element's ledger is *held* while something irreversible goes on, by a kernel lock that dies with
+its holder: two processes cannot work on one element, whatever they call their rigs.
 """
 
 from __future__ import annotations
@@ -11,14 +14,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from hil.errors import ConfigError
+import msgspec
+
+from hil.errors import ConfigError, GuardRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from filelock import FileLock
 
     from hil.clock import Calendar
 
@@ -28,9 +36,16 @@ FORMAT = 1
 _SERIAL = re.compile(r"[0-9a-f]{18}")
 
 
-@dataclass(frozen=True)
-class LedgerEntry:
-    """One line: ``kind`` is ``intent``, ``result`` or ``resolution``."""
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """One line: ``kind`` is ``intent``, ``result`` or ``resolution``.
+
+    Attributes:
+        kind: which of the three.
+        intent: the intent's number within this element's ledger.
+        at: seconds since 1970.
+        fields: the rest: of an intent operation, slot, packets, rig, config; of a result outcome and
+            read_back; of a resolution found and by.
+    """
 
     kind: str
     intent: int
@@ -38,8 +53,7 @@ class LedgerEntry:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """An intent that was written; ``number`` counts from 1 within one element's ledger."""
 
     serial: str
@@ -55,11 +69,15 @@ class Ledger:
     Args:
         folder: where the files lie; made when first needed.
         calendar: date and time of the entries.
+        durable: it outlives the run. A ledger of emulated parts that end with this process is not:
+            it is not synced and needs no lock, because nobody else can reach those parts.
     """
 
-    def __init__(self, folder: Path, calendar: Calendar) -> None:
+    def __init__(self, folder: Path, calendar: Calendar, *, durable: bool = True) -> None:
+        self.durable = durable
         self._folder = folder
         self._calendar = calendar
+        self._locks: dict[str, FileLock] = {}
 
     def path(self, serial: str) -> Path:
         """The file of one element.
@@ -89,8 +107,8 @@ class Ledger:
                 continue
             try:
                 row = json.loads(line)
-                entries.append(LedgerEntry(row.pop("kind"), row.pop("intent"), row.pop("at"), row))
-            except (ValueError, KeyError) as error:
+                entries.append(LedgerEntry(row.pop("kind"), int(row.pop("intent")), row.pop("at"), row))
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
                 if number == len(lines):  # no newline behind it: torn by a crash
                     break
                 raise ConfigError(
@@ -109,17 +127,84 @@ class Ledger:
         """Every element that has a ledger."""
         if self._folder.is_dir():
             for path in sorted(self._folder.glob("*.jsonl")):
-                yield path.stem
+                if _SERIAL.fullmatch(path.stem):
+                    yield path.stem
 
-    def intend(self, serial: str, operation: str, slot: int | None, packets: tuple[str, ...]) -> Intent:
-        """Write an intent and sync it to the disk; call it before the first byte is sent."""
+    def needs_inspection(self, rig: str) -> list[tuple[str, LedgerEntry]]:
+        """Open intents that were written on a rig: ``(serial, intent)``."""
+        return [
+            (serial, entry)
+            for serial in self.serials()
+            for entry in self.open_intents(serial)
+            if entry.fields.get("rig") == rig
+        ]
+
+    def hold(self, serial: str) -> AbstractContextManager[None]:
+        """Keep every other process from doing something irreversible to this element.
+
+        Raises:
+            GuardRefusal: another process does so at this moment.
+        """
+        return self._held(serial) if self.durable else nullcontext()
+
+    @contextmanager
+    def _held(self, serial: str) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        path = self.path(serial)
+        _make(path.parent)
+        lock = self._locks.setdefault(serial, FileLock(path.with_suffix(".lock")))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise GuardRefusal(
+                f"another process is in the middle of something irreversible on element {serial}",
+                hint="wait for it; two rigs must not name the same element; nothing was sent",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def intend(
+        self,
+        serial: str,
+        operation: str,
+        slot: int | None,
+        packets: tuple[str, ...],
+        *,
+        rig: str = "",
+        config: bytes | None = None,
+    ) -> Intent:
+        """Write an intent and sync it to the disk; call it before the first byte is sent.
+
+        Raises:
+            GuardRefusal: it cannot be written.
+        """
         number = 1 + max((e.intent for e in self.entries(serial)), default=0)
-        self._append(serial, "intent", number, operation=operation, slot=slot, packets=list(packets))
+        self._append(
+            serial,
+            "intent",
+            number,
+            operation=str(operation),
+            slot=slot,
+            packets=list(packets),
+            rig=rig,
+            process=os.getpid(),
+            **({} if config is None else {"config": config.hex()}),
+        )
         return Intent(serial, number, operation, slot, packets)
 
-    def close(self, intent: Intent, outcome: str) -> None:
-        """Record the result of an intent."""
-        self._append(intent.serial, "result", intent.number, outcome=outcome)
+    def close(self, intent: Intent, outcome: str, read_back: bytes | None = None) -> None:
+        """Record the result of an intent.
+
+        Args:
+            intent: which.
+            outcome: what came of it.
+            read_back: the configuration zone read afterwards, where it shows the effect.
+        """
+        seen = {} if read_back is None else {"read_back": read_back.hex()}
+        self._append(intent.serial, "result", intent.number, outcome=outcome, **seen)
 
     def resolve(self, serial: str, number: int, found: str, by: str) -> None:
         """Close an open intent after the chip was inspected.
@@ -129,6 +214,9 @@ class Ledger:
             number: the intent's number.
             found: what reading the chip back showed.
             by: who says so.
+
+        Raises:
+            ConfigError: that intent is not open.
         """
         if number not in {e.intent for e in self.open_intents(serial)}:
             raise ConfigError(f"intent {number} of element {serial} is not open")
@@ -136,16 +224,44 @@ class Ledger:
 
     def _append(self, serial: str, kind: str, number: int, **fields: Any) -> None:  # noqa: ANN401
         path = self.path(serial)
-        path.parent.mkdir(parents=True, exist_ok=True)
         row = {"kind": kind, "intent": number, "at": self._calendar.time(), "format": FORMAT, **fields}
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
+        try:
+            self._write(path, line)
+        except OSError as error:
+            raise GuardRefusal(
+                f"the ledger {path} cannot be written: {error.strerror or error}",
+                hint="nothing irreversible is done without its ledger",
+            ) from error
+
+    def _write(self, path: Path, line: bytes) -> None:
+        fresh = not path.exists()
+        if fresh:
+            _make(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-            if content and not content.endswith(b"\n"):
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 # A line torn by a crash: it was never synced, so its act never began.
-                os.ftruncate(descriptor, content.rfind(b"\n") + 1)
-            os.write(descriptor, line)
-            os.fsync(descriptor)
+                os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+            while line:
+                line = line[os.write(descriptor, line) :]
+            if self.durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if fresh and self.durable:
+            _sync_folder(path.parent)
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file is only there after a crash if its folder was synced too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -15,9 +15,10 @@ What depends on the element's configuration (limited-use keys, ECDH into the nex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.wire.atecc import Command, Opcode
 
@@ -55,8 +56,7 @@ class Operation(StrEnum):
 LOCKS = (Operation.LOCK_CONFIG, Operation.LOCK_DATA, Operation.LOCK_SLOT)
 
 
-@dataclass(frozen=True)
-class Irreversible:
+class Irreversible(msgspec.Struct, frozen=True):
     """One row: commands of ``opcode`` for which ``applies`` holds are ``operation``."""
 
     operation: Operation

@@ -7,8 +7,9 @@ transport filter compares the very bytes once more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, final
+
+import msgspec
 
 from hil.errors import GuardRefusal
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Permit", "PermitIssuer", "RpcCall"]
 
 
-@dataclass(frozen=True)
-class RpcCall:
+class RpcCall(msgspec.Struct, frozen=True):
     """Something irreversible that is called by a name instead of being sent as a packet.
 
     A firmware call (``ATCA.GenKey``), a console command (``generate-keys``), a command of a program

@@ -12,6 +12,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from hil.guard.lint import lint
 from hil.guard.operations import LOCKS, Operation
 from hil.wire.atecc import crc16
@@ -42,8 +44,7 @@ EXCEPTIONS: Mapping[str, str] = {
 be read, so its checksum can always be computed."""
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What the rig file, the command line and the plan allow.
 
     Attributes:
@@ -112,8 +113,7 @@ class Witness(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One request for a permit, with everything that decides about it.
 
     Attributes:
@@ -142,8 +142,7 @@ class Case:
         return not self.physical and self.seen is not None and is_reserved(bytes.fromhex(self.seen))
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One condition of a permit.
 
     Attributes:
@@ -173,13 +172,23 @@ def lock_crc(operation: Operation, facts: Facts) -> int | None:
     return None if covered is None else int.from_bytes(crc16(covered), "little")
 
 
+def as_reviewed(operation: Operation, config: bytes) -> bytes:
+    """The configuration as it was before it was locked: with what the element itself changes undone.
+
+    Behind the configuration lock the lock bytes, the slots' own locks and the counters move; for
+    the data lock and the slot locks they are set back to where they began.
+    """
+    if operation is Operation.LOCK_CONFIG or len(config) != 128:
+        return config
+    counters = b"\xff\xff\xff\xff\0\0\0\0" * 2
+    return config[:52] + counters + config[68:86] + b"\x55\x55\xff\xff" + config[90:]
+
+
 def findings_in_the_way(policy: Policy, operation: Operation, facts: Facts) -> list[str]:
     """Lint findings that nobody accepted, as text; only locks care."""
     if operation not in LOCKS or facts.config is None:
         return []
-    config = facts.config
-    if operation is not Operation.LOCK_CONFIG:  # by then the configuration is locked, rightly
-        config = config[:86] + b"\x55\x55\xff\xff" + config[90:]
+    config = as_reviewed(operation, facts.config)
     findings = lint(config, part=policy.part, address=policy.address, production=policy.production)
     return [f"{f.id}: {f.meaning}" for f in findings if f.blocks and f.id not in policy.accepted_findings]
 
@@ -193,15 +202,17 @@ def _approved(case: Case) -> bool:
         return True
     if case.facts.config is None:
         return False
-    digest = config_digest(case.facts.config)
+    digest = config_digest(as_reviewed(case.operation, case.facts.config))
     return digest in case.policy.approved_configs or (
         case.emulated_part and digest in case.policy.emulated_configs
     )
 
 
 def _not_approved(case: Case) -> str:
-    digest = "" if case.facts.config is None else f": digest {config_digest(case.facts.config)[:16]}…"
-    return f"the configuration was not approved{digest}"
+    if case.facts.config is None:
+        return "the configuration was not approved"
+    digest = config_digest(as_reviewed(case.operation, case.facts.config))
+    return f"the configuration was not approved: digest {digest[:16]}…"
 
 
 def _checksummed(case: Case) -> bool:
@@ -261,7 +272,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement(
         "configuration known",
-        lambda case: not _concerns_config(case) or (case.facts.config is not None and len(case.facts.config) == 128),
+        lambda case: (
+            not _concerns_config(case) or (case.facts.config is not None and len(case.facts.config) == 128)
+        ),
         lambda case: f"{case.operation} without the configuration it concerns",
         "pass the 128 bytes that are to be in force",
     ),
@@ -281,8 +294,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "lint",
         lambda case: not findings_in_the_way(case.policy, case.operation, case.facts),
-        lambda case: "the configuration lint found: "
-        + "; ".join(findings_in_the_way(case.policy, case.operation, case.facts)),
+        lambda case: (
+            "the configuration lint found: "
+            + "; ".join(findings_in_the_way(case.policy, case.operation, case.facts))
+        ),
         "mend the configuration, or accept a finding by its id",
     ),
 )

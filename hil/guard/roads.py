@@ -13,8 +13,9 @@ in :mod:`hil.guard.programs`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from hil.errors import GuardRefusal
 from hil.guard.operations import Operation
@@ -34,8 +35,7 @@ _USUAL_MASK = 0x0C
 at every handshake."""
 
 
-@dataclass(frozen=True)
-class BusWrite:
+class BusWrite(msgspec.Struct, frozen=True):
     """A call that writes ``data`` to the bus.
 
     Attributes:

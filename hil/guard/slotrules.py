@@ -10,8 +10,9 @@ ATECC608A-TFLXTLS data sheet DS40002138A section 5 for the commands that a 508A 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.guard.operations import Operation, classify, slot_of
 from hil.wire.atecc import Command, Opcode
@@ -26,8 +27,7 @@ _NO_SLOT = 0xFFFF
 _FAMILY, _SLOT_CONFIG, _SECURE_BOOT, _KEY_CONFIG = 6, 20, 70, 96
 
 
-@dataclass(frozen=True)
-class SlotRules:
+class SlotRules(msgspec.Struct, frozen=True):
     """What a configuration zone says about the effects of reversible-looking commands.
 
     Attributes:

@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import msgspec
+
 from hil.errors import ConfigError, FrameError, I2CError, I2CNack
 from hil.wire.atecc import (
     STATUS_MEANING,
@@ -36,8 +38,7 @@ _VERSION = 1
 _ACKNOWLEDGED = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """One START … STOP on the bus.
 
     Attributes:

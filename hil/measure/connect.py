@@ -8,8 +8,10 @@ printed when TLS is done (cesanta/mongoose ``mg_ssl_handshake``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from hil.wire.loglines import log_event, parse_line
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
     from hil.clock import Clock
 
-__all__ = ["Connection", "Step", "next_connection", "read_connection"]
+__all__ = ["ELEMENT_STEPS", "Connection", "Step", "next_connection", "read_connection"]
+
+ELEMENT_STEPS = ("element-verify", "element-ecdh-key", "element-ecdh", "element-sign")
+"""Steps that end with an operation of the element."""
 
 _STEPS = {
     "tcp_up": "tcp",
@@ -30,7 +35,12 @@ _STEPS = {
     "connack": "connack",
 }
 _SOFTWARE = ("software_ecdh", "element_failed")
-_SOFTWARE_TEXT = "SW EC"
+_SOFTWARE_TEXT = re.compile(r"SW EC|ATCA is not available \(|ATCA:\d+ failed to gen ECDH")
+# The words of forum.mongoose-os.com discussion 220 and community.mongoose-os.com t/1633.
+_MCU_STEP = re.compile(r"SW (ECDSA verify|ECDH|ECDSA sign) ")
+_MCU_STEPS = {"ECDSA verify": "mcu-verify", "ECDH": "mcu-ecdh", "ECDSA sign": "mcu-sign"}
+_TROUBLE = re.compile(r"TLS handshake error|SSL error|Time is not set|MQTT\d* TCP connect error|mg_ssl_if")
+_NO_TIME = re.compile(r"Time is not set|it is 19[0-9]{2}-")
 
 
 class TimedLine(Protocol):
@@ -52,17 +62,22 @@ class LineSource(Protocol):
     def pump(self, deadline: int) -> bool: ...
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of a connection: what was reached, and when, in microseconds after its start."""
+class Step(msgspec.Struct, frozen=True):
+    """One step of a connection: what was reached, and when, in microseconds after its start.
+
+    Attributes:
+        name: ``tcp``, one of :data:`ELEMENT_STEPS`, ``mcu-verify``, ``mcu-ecdh``, ``mcu-sign``, ``tls``
+            or ``connack``.
+        slot: the element's slot, where the firmware names one.
+    """
 
     name: str
     after_us: int
     text: str
+    slot: int | None = None
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(msgspec.Struct, frozen=True):
     """One attempt to connect.
 
     Attributes:
@@ -72,6 +87,7 @@ class Connection:
         software: lines that say that the MCU did cryptography itself.
         ended: the firmware's line that ended the attempt without a CONNACK, if any.
         waited_us: how long was waited.
+        trouble: lines that say what went wrong.
     """
 
     started_us: int | None
@@ -80,21 +96,29 @@ class Connection:
     software: tuple[str, ...]
     ended: str | None
     waited_us: int
+    trouble: tuple[str, ...] = ()
 
     @property
     def duration_us(self) -> int:
         """From the start to the CONNACK; without one, how long was waited (a censored time)."""
-        for step in self.steps:
-            if step.name == "connack":
-                return step.after_us
-        return self.waited_us
+        found = self.after("connack")
+        return self.waited_us if found is None else found
 
-    def count(self, name: str) -> int:
-        """How often a step occurred."""
-        return sum(step.name == name for step in self.steps)
+    def after(self, name: str) -> int | None:
+        """When a step was reached first, microseconds after the start; None if it never was."""
+        return next((step.after_us for step in self.steps if step.name == name), None)
+
+    def count(self, name: str, slot: int | None = None) -> int:
+        """How often a step occurred, in one slot if it is given."""
+        return sum(step.name == name and slot in (None, step.slot) for step in self.steps)
 
     def explain(self) -> str:
         """How far it came and what to look at, for a failed test."""
+        if any(_NO_TIME.search(line) for line in self.trouble):
+            return (
+                "time not set: the board's clock was never set, so that it cannot judge the server's "
+                f"certificate; check SNTP. It says: {self.trouble[-1]!r}"
+            )
         if self.started_us is None:
             return (
                 f"the board never began to connect within {self.waited_us / 1e6:.1f} s: "
@@ -102,7 +126,8 @@ class Connection:
             )
         reached = ", ".join(f"{s.name} +{s.after_us / 1000:.1f} ms" for s in self.steps) or "nothing"
         if self.connack is None:
-            last = f"; then: {self.ended!r}" if self.ended else ""
+            said = self.trouble[-1] if self.trouble else self.ended
+            last = f"; then: {said!r}" if said else ""
             where = (
                 "the endpoint closed the connection instead of sending CONNACK: certificate not registered "
                 "or not active, no policy, or the broker refuses"
@@ -115,30 +140,65 @@ class Connection:
 
 def read_connection(lines: Iterable[TimedLine], *, waited_us: int) -> Connection:
     """The first connection attempt in ``lines``."""
-    start: int | None = None
-    steps: list[Step] = []
-    software: list[str] = []
+    reader = _Reader()
     for line in lines:
+        reader.take(line)
+        if reader.over:
+            break
+    return reader.connection(waited_us)
+
+
+class _Reader:
+    """Takes lines one by one until an attempt is over."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._start: int | None = None
+        self._steps: list[Step] = []
+        self._software: list[str] = []
+        self._trouble: list[str] = []
+        self._connack: int | None = None
+        self._ended: str | None = None
+
+    def take(self, line: TimedLine) -> None:
         message = parse_line(line.text).message
         event = log_event(message)
         kind = "" if event is None else event.kind
+        if _TROUBLE.match(message):
+            self._trouble.append(message)
         if kind == "mqtt_connecting":
-            if start is not None:
-                break
-            start = line.at
-            continue
-        if start is None:
-            continue
-        if kind in _SOFTWARE or message.startswith(_SOFTWARE_TEXT):
-            software.append(message)
+            self.over = self._start is not None  # the next attempt begins
+            self._start = line.at if self._start is None else self._start
+        if self._start is None or self.over:
+            return
+        if kind in _SOFTWARE or _SOFTWARE_TEXT.match(message):
+            self._software.append(message)
         if kind == "mqtt_disconnected":
-            return Connection(start, tuple(steps), None, tuple(software), message, waited_us)
-        if kind in _STEPS:
-            steps.append(Step(_STEPS[kind], line.at - start, message))
+            self._ended, self.over = message, True
+            return
+        name = _STEPS.get(kind) or _mcu_step(message)
+        if name is not None:
+            slot = None if event is None else event.fields.get("slot")
+            after = line.at - self._start
+            self._steps.append(Step(name, after, message, None if slot is None else int(slot)))
         if event is not None and kind == "connack":
-            code = int(event.fields["code"])
-            return Connection(start, tuple(steps), code, tuple(software), None, waited_us)
-    return Connection(start, tuple(steps), None, tuple(software), None, waited_us)
+            self._connack, self.over = int(event.fields["code"]), True
+
+    def connection(self, waited_us: int) -> Connection:
+        return Connection(
+            self._start,
+            tuple(self._steps),
+            self._connack,
+            tuple(self._software),
+            self._ended,
+            waited_us,
+            tuple(self._trouble),
+        )
+
+
+def _mcu_step(message: str) -> str | None:
+    found = _MCU_STEP.match(message)
+    return None if found is None else _MCU_STEPS[found[1]]
 
 
 def next_connection(source: LineSource, since: int = 0, *, timeout_us: int) -> Connection:
@@ -151,9 +211,12 @@ def next_connection(source: LineSource, since: int = 0, *, timeout_us: int) -> C
     """
     start = source.clock.now
     deadline = start + timeout_us
+    reader, position = _Reader(), since
     while True:
-        connection = read_connection(source.lines[since:], waited_us=source.clock.now - start)
-        if connection.connack is not None or connection.ended is not None:
-            return connection
+        for line in source.lines[position:]:
+            position += 1
+            reader.take(line)
+            if reader.over:
+                return reader.connection(source.clock.now - start)
         if not source.pump(deadline):
-            return read_connection(source.lines[since:], waited_us=source.clock.now - start)
+            return reader.connection(source.clock.now - start)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from hil.errors import UsageError
 from hil.measure.verdict import Verdict, worst
 
@@ -21,8 +23,7 @@ Value = float | int | str | bool
 ClockKind = Literal["virtual", "wall"]
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True):
     """A value taken from hardware.
 
     Attributes:
@@ -35,8 +36,7 @@ class Measured:
         return f"measured ({self.source})"
 
 
-@dataclass(frozen=True)
-class Predicted:
+class Predicted(msgspec.Struct, frozen=True):
     """A value computed by a model; it says nothing certain about hardware.
 
     Attributes:

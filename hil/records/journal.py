@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 
     from hil.clock import Calendar
 
-__all__ = ["FORMAT", "JOURNAL", "KINDS", "Journal", "new_run_folder", "read_events", "utc"]
+__all__ = ["FORMAT", "JOURNAL", "KINDS", "PARTS", "Journal", "new_run_folder", "read_events", "utc"]
 
 FORMAT = 1
 JOURNAL = "journal.jsonl"
+PARTS = "parts"
+"""Folder of the journals of a run's processes, as long as they are not merged; see :mod:`.parts`."""
 ATTACHMENTS = "attachments"
 
 KINDS: dict[str, frozenset[str]] = {
     "run-start": frozenset({"format", "run", "command", "versions"}),
+    "worker-start": frozenset({"worker", "pid"}),
     "rig": frozenset({"rig", "phase", "emulated", "clock", "parts"}),
     "test-start": frozenset({"test", "suite", "requirements"}),
     "step": frozenset({"test", "title", "start_us", "duration_us"}),
@@ -46,6 +49,8 @@ KINDS: dict[str, frozenset[str]] = {
     "skip": frozenset({"test", "suite", "reason"}),
     "irreversible": frozenset({"serial", "operation", "phase"}),
     "rig-error": frozenset({"message"}),
+    "rig-aside": frozenset({"rig", "reason"}),
+    "release": frozenset({"release"}),
     "run-end": frozenset({"verdict", "exit_status"}),
 }
 """Every kind of event and the fields it must have; others are allowed and kept."""
@@ -81,14 +86,19 @@ class Journal:
         folder: the run's folder; it must exist and hold no journal.
         calendar: date and time of the events.
         redactor: keeps secrets out of events and attachments.
+        part: name of this process where several write the journal of one run; its events and
+            attachments then go to files of its own.
 
     Raises:
         ConfigError: the file exists already or cannot be written.
     """
 
-    def __init__(self, folder: Path, calendar: Calendar, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self, folder: Path, calendar: Calendar, redactor: Redactor | None = None, *, part: str = ""
+    ) -> None:
         self.folder = folder
-        self.path = folder / JOURNAL
+        self.path = made(folder / PARTS) / f"{part}.jsonl" if part else folder / JOURNAL
+        self._part = part
         self.redactor = Redactor() if redactor is None else redactor
         self._calendar = calendar
         self._number = 0
@@ -152,7 +162,7 @@ class Journal:
             fields: further fields of the event, e.g. ``rig``.
         """
         content = self.redactor.data(_to_bytes(data) if isinstance(data, str) else data)
-        folder = made(self.folder / ATTACHMENTS)
+        folder = made(self.folder / ATTACHMENTS / self._part)
         path = folder / self._file_name(name)
         path.write_bytes(content)
         self.event(
@@ -234,9 +244,10 @@ def _to_bytes(text: str) -> bytes:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a journal, oldest first.
+    """The events of one journal file, oldest first.
 
     A torn last line, left by a crash, ends the reading; anything else that is damaged is an error.
+    A run whose processes have not merged their journals yet is read by :func:`hil.records.parts.run_events`.
 
     Args:
         path: the journal, or the run's folder.
@@ -259,7 +270,8 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             if number == len(lines):  # no newline behind it: torn
                 return
             raise ConfigError(f"{path}:{number}: damaged journal line: {error}") from error
-        if number == 1 and (kind != "run-start" or row.get("format", 0) > FORMAT):
+        first = ("worker-start",) if path.parent.name == PARTS else ("run-start",)
+        if number == 1 and (kind not in first or row.get("format", 0) > FORMAT):
             raise ConfigError(
                 f"{path}:1: not a journal of format {FORMAT} or older",
                 hint="a newer version of hil wrote it, or it is another file",

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from hil.measure.measurement import Limit, format_value
 from hil.measure.verdict import Verdict, worst
 
@@ -30,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One part of a rig: what it is, whether it is physical, and who it says it is."""
 
     part: str
@@ -54,8 +55,7 @@ class RigRecord:
     after: list[Part] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step of a test on the rig's clock."""
 
     title: str
@@ -67,8 +67,7 @@ class Step:
     detail: str
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(msgspec.Struct, frozen=True):
     """One measurement as it stands in the journal."""
 
     name: str
@@ -97,8 +96,7 @@ class Figure:
         return str(Limit(**self.limit)) if self.limit else ""
 
 
-@dataclass(frozen=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """A file beside the journal."""
 
     name: str
@@ -126,7 +124,9 @@ class TestRecord:
     reason: str = ""
     cause: str = ""
     trace: str = ""
+    quarantine: str = ""
     warnings: list[str] = field(default_factory=list)
+    attempt: int = 1
     clock_us: int | None = None
     wall_us: int = 0
     account: dict[str, int] = field(default_factory=dict)
@@ -135,8 +135,7 @@ class TestRecord:
     attachments: list[Attachment] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """A suite that was not run because something it depends on failed."""
 
     suite: str
@@ -145,8 +144,7 @@ class Block:
     reason: str
 
 
-@dataclass(frozen=True)
-class RigFailure:
+class RigFailure(msgspec.Struct, frozen=True):
     """The bench broke."""
 
     rig: str | None
@@ -154,6 +152,7 @@ class RigFailure:
     message: str
     hint: str
     test: str | None
+    retried: bool = False
 
 
 @dataclass
@@ -198,17 +197,27 @@ class SuiteRecord:
 
 @dataclass
 class Run:
-    """A run; ``end`` is None when it was aborted."""
+    """A run; ``end`` is None when it was aborted.
+
+    Attributes:
+        tests: the last attempt of each test.
+        retried: attempts that ended in a rig error and were followed by another one.
+        aside: rigs that were set aside, with the reason.
+        release: what a qualification is held against, as in the journal; empty without one.
+    """
 
     folder: Path
     header: dict[str, Any]
     started: float
     rigs: dict[str, RigRecord] = field(default_factory=dict)
     tests: list[TestRecord] = field(default_factory=list)
+    retried: list[TestRecord] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     rig_errors: list[RigFailure] = field(default_factory=list)
     irreversible: list[Irreversible] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
+    aside: dict[str, str] = field(default_factory=dict)
+    release: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] | None = None
     last: float = 0.0
 
@@ -225,11 +234,25 @@ class Run:
     @property
     def verdict(self) -> Verdict:
         """The gravest of everything that was recorded; aborted if it did not come to its end."""
-        if self.aborted:
-            return Verdict.ABORTED
-        errors = [Verdict.RIG_ERROR] * bool(self.rig_errors)
+        return Verdict.ABORTED if self.aborted else self.judged
+
+    @property
+    def judged(self) -> Verdict:
+        """The gravest of everything so far; a rig error that went away with another try is none."""
+        errors = [Verdict.RIG_ERROR] * any(not failure.retried for failure in self.rig_errors)
+        aside = [Verdict.RIG_ERROR] * bool(self.aside)
         blocked = [Verdict.BLOCKED] * bool(self.blocks)
-        return worst([*errors, *blocked, *(test.verdict for test in self.tests)])
+        return worst([*errors, *aside, *blocked, *(test.verdict for test in self.tests)])
+
+    @property
+    def plan(self) -> str:
+        """``nightly``, ``qualification``, or nothing for an ordinary run."""
+        return str(self.header.get("plan", ""))
+
+    @property
+    def rehearsal(self) -> bool:
+        """True for a rehearsal of a qualification: it qualifies nothing."""
+        return bool(self.header.get("rehearsal"))
 
     @property
     def counts(self) -> Counter[Verdict]:

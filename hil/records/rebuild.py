@@ -24,6 +24,7 @@ from hil.records.model import (
     Step,
     TestRecord,
 )
+from hil.records.parts import run_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,7 +45,9 @@ def load_run(path: Path) -> Run:
     Raises:
         ConfigError: the journal is damaged, of a newer format, or not there.
     """
-    return build_run(path if path.is_dir() else path.parent, read_events(path))
+    if path.is_dir():
+        return build_run(path, run_events(path))
+    return build_run(path.parent, read_events(path))
 
 
 def build_run(folder: Path, events: Iterable[Event]) -> Run:
@@ -66,7 +69,11 @@ class _Builder:
         self._tests: dict[str, TestRecord] = {}
 
     def begin(self, event: Event) -> TestRecord:
-        """A new record; a repeated id is another attempt and gets a record of its own."""
+        """A new record; a repeated id is another attempt, and the one before moves aside."""
+        before = self._tests.get(event["test"])
+        if before is not None:
+            self.run.tests.remove(before)
+            self.run.retried.append(before)
         record = TestRecord(
             test=event["test"],
             suite=event.get("suite", ""),
@@ -75,6 +82,7 @@ class _Builder:
             requirements=list(event.get("requirements", ())),
             node=event.get("node", ""),
             started=event.get("at", 0.0),
+            attempt=1 if before is None else before.attempt + 1,
         )
         self._tests[record.test] = record
         self.run.tests.append(record)
@@ -170,6 +178,7 @@ def _test_end(builder: _Builder, event: Event) -> None:
     record.reason = event.get("reason") or ""
     record.cause = event.get("cause") or ""
     record.trace = event.get("trace") or ""
+    record.quarantine = event.get("quarantine") or ""
     record.warnings = list(event.get("warnings", ()))
     record.clock_us = event.get("clock_us")
     record.wall_us = event.get("wall_us", 0)
@@ -196,8 +205,17 @@ def _rig_error(builder: _Builder, event: Event) -> None:
             message=event.get("message", ""),
             hint=event.get("hint") or "",
             test=event.get("test"),
+            retried=bool(event.get("retried")),
         )
     )
+
+
+def _rig_aside(builder: _Builder, event: Event) -> None:
+    builder.run.aside[event["rig"]] = event.get("reason", "")
+
+
+def _release(builder: _Builder, event: Event) -> None:
+    builder.run.release = dict(event["release"])
 
 
 def _irreversible(builder: _Builder, event: Event) -> None:
@@ -252,5 +270,7 @@ _TAKE: dict[str, Callable[[_Builder, Event], None]] = {
     "skip": _skip,
     "irreversible": _irreversible,
     "rig-error": _rig_error,
+    "rig-aside": _rig_aside,
+    "release": _release,
     "run-end": _run_end,
 }

@@ -167,11 +167,13 @@ class Binder:
     Args:
         path: the file, as it shall stand in messages.
         folder: from where relative paths of secrets count.
+        what: what kind of file it is, for messages.
     """
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, what: str = "the rig file") -> None:
         self._path = path
         self._folder = folder
+        self._what = what
         self._problems: list[tuple[int, int, str]] = []
         self._places: dict[tuple[str, ...], yaml.Node] = {}
 
@@ -208,7 +210,7 @@ class Binder:
         self._problems.append((mark.line + 1, mark.column + 1, text))
 
     def _model(self, node: yaml.Node, model: type, place: tuple[str, ...]) -> object | None:
-        where = ".".join(place) or "the rig file"
+        where = ".".join(place) or self._what
         self._places[place] = node
         if not isinstance(node, yaml.MappingNode):
             self._note(node, f"{where} must be a section of keys, not {_kind(node)}")

@@ -50,7 +50,8 @@ def _unknown_names(rig: RigFile) -> Iterator[tuple[tuple[str, ...], str]]:
         named.append((("element", "config"), rig.element.config, [own, shipped / "configs"]))
     if rig.emulation is not None:
         named.append((("emulation", "chip"), rig.emulation.chip, [shipped / "chips"]))
-        named.append((("emulation", "cost_model"), rig.emulation.cost_model, [shipped / "boards"]))
+        own = rig.path.parent / "boards"
+        named.append((("emulation", "cost_model"), rig.emulation.cost_model, [own, shipped / "boards"]))
     for place, name, folders in named:
         if not any((folder / f"{name}.yaml").is_file() for folder in folders):
             known = [path.stem for folder in folders for path in folder.glob("*.yaml")]

@@ -290,6 +290,25 @@ class Emulation:
     cost_model: Annotated[
         str, Key("Cost model of the MCU, a name from boards/.", pattern=NAME, form=_NAME_FORM)
     ]
+    cost_source: Annotated[
+        str | None,
+        Key(
+            "Which of the cost model's sources; without it the model's default.",
+            pattern=NAME,
+            form=_NAME_FORM,
+        ),
+    ] = None
+    cpi: Annotated[
+        float | None,
+        Key("Cycles per instruction, for sources of instruction counts.", low=0.1, high=100),
+    ] = None
+    draw: Annotated[
+        Literal["typical", "maximum", "random"],
+        Key(
+            "Times of element and MCU: the typical or longest published ones, or drawn at random between "
+            "the two. Only drawn times make samples with a distribution."
+        ),
+    ] = "typical"
     element: Annotated[
         Literal["blank", "mongoose-configured", "trust-go", "trust-flex"],
         Key("The emulated element as it leaves the factory."),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 __all__ = ["EcdhUnit", "Offload", "RandomSource", "SigningKey", "VerifyUnit"]
 
@@ -48,8 +49,7 @@ class RandomSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Offload:
+class Offload(msgspec.Struct, frozen=True):
     """Which operations of a handshake the element does; None = the MCU (software) does it."""
 
     sign: SigningKey

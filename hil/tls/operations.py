@@ -32,7 +32,8 @@ class Operation:
             signatures; ``record`` is one protected record.
         where: in the element or in software.
         detail: for whom: ``"link 0: CN=…"``, ``"server key exchange"``, ``"sent"``.
-        size: bytes for records and random, bits of the key otherwise.
+        size: bytes for records, random and of the server's chain (without its signatures, whose length
+            varies), bits of the key otherwise.
         ok: False for a signature or chain that is not good.
     """
 

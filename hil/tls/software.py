@@ -8,8 +8,8 @@ observes the handshake.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -138,8 +138,7 @@ class SoftwareRandom:
         return secrets.token_bytes(length)
 
 
-@dataclass(frozen=True)
-class SoftwareRsa:
+class SoftwareRsa(msgspec.Struct, frozen=True):
     """An RSA client key in memory, everything in software: what boards without an element did.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
     from hil.tls.operations import Operations
 
-__all__ = ["server_subject", "verify_links", "verify_server_chain"]
+__all__ = ["ServerVerifier", "server_subject", "verify_links", "verify_server_chain"]
+
+
+class ServerVerifier(Protocol):
+    """What decides about a server's chain; :func:`verify_server_chain` does it by the rules."""
+
+    def __call__(
+        self, chain: Sequence[bytes], *, server_name: str, roots: Sequence[x509.Certificate], at: float
+    ) -> list[x509.Certificate]:
+        """The path, the server's certificate first, or ``ServerChainError``."""
+        ...
 
 
 def server_subject(server_name: str) -> x509.DNSName | x509.IPAddress:

@@ -25,7 +25,7 @@ from hil.errors import FrameError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BOOT_OFFSET", "MAGIC", "Image", "Segment", "build_image", "parse_image"]
+__all__ = ["BOOT_OFFSET", "MAGIC", "EspMcu", "Image", "Segment", "build_image", "checksum", "parse_image"]
 
 EspMcu = Literal["esp8266", "esp32"]
 
@@ -57,14 +57,23 @@ class Image:
     Attributes:
         entry: where execution starts.
         segments: what is loaded.
-        checksum_ok: whether the checksum byte, and the SHA-256 if there is one, fit.
+        checksum: of the segments, as computed.
+        stored_checksum: as the image has it.
+        digest_ok: whether the SHA-256 fits; True if there is none.
         size: bytes from the magic to the end.
     """
 
     entry: int
     segments: tuple[Segment, ...]
-    checksum_ok: bool
+    checksum: int
+    stored_checksum: int
+    digest_ok: bool
     size: int
+
+    @property
+    def intact(self) -> bool:
+        """Whether a ROM would run it."""
+        return self.checksum == self.stored_checksum and self.digest_ok
 
 
 def parse_image(data: bytes, mcu: EspMcu) -> Image:
@@ -99,11 +108,11 @@ def parse_image(data: bytes, mcu: EspMcu) -> Image:
     at = (at | 15) + 1
     if len(data) < at + 32 * hashed:
         raise FrameError("the image ends before its checksum")
-    good = data[at - 1] == _checksum(segments)
+    stored, digest_ok = data[at - 1], True
     if hashed:
-        good = good and hashlib.sha256(data[:at]).digest() == data[at : at + 32]
+        digest_ok = hashlib.sha256(data[:at]).digest() == data[at : at + 32]
         at += 32
-    return Image(entry, tuple(segments), good, at)
+    return Image(entry, tuple(segments), checksum(segments), stored, digest_ok, at)
 
 
 def build_image(mcu: EspMcu, segments: Sequence[Segment], entry: int) -> bytes:
@@ -114,9 +123,10 @@ def build_image(mcu: EspMcu, segments: Sequence[Segment], entry: int) -> bytes:
     for segment in segments:
         parts += [_SEGMENT.pack(segment.address, len(segment.data)), segment.data]
     image = b"".join(parts)
-    image += bytes(15 - len(image) % 16) + bytes((_checksum(segments),))
+    image += bytes(15 - len(image) % 16) + bytes((checksum(segments),))
     return image + hashlib.sha256(image).digest() if mcu == "esp32" else image
 
 
-def _checksum(segments: Sequence[Segment]) -> int:
+def checksum(segments: Sequence[Segment]) -> int:
+    """XOR of all segment data, seeded with 0xEF."""
     return reduce(xor, (reduce(xor, segment.data, 0) for segment in segments), _CHECKSUM_SEED)

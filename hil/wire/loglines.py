@@ -11,8 +11,9 @@ mongoose-os/mbedtls ``library/ecp_atca.c``, ESP-IDF ``esp_log.h``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,7 @@ _FILE_WIDTH = 24
 _FUNCTION_WIDTH = 21
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One console line without its prefix.
 
     Attributes:
@@ -48,8 +48,7 @@ class LogLine:
     host_stamp: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(msgspec.Struct, frozen=True):
     """A line that means something: ``kind`` is a key of :data:`EVENTS`, ``fields`` its named parts."""
 
     kind: str

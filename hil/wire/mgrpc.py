@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+
+import msgspec
 
 from hil.wire.rpcbody import (
     ErrorObject,
@@ -87,8 +88,7 @@ _FRAME_START = re.compile(rb'(?:\n|""")[{\x04]')
 _DELIMITER = re.compile(rb'"""|\n')
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """A whole frame whose checksum, if it had one, was right.
 
     Attributes:
@@ -98,8 +98,7 @@ class Frame:
     json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(msgspec.Struct, frozen=True):
     """The other end said 0x04.
 
     Attributes:
@@ -109,13 +108,11 @@ class Handshake:
     answer: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyFrame:
+class EmptyFrame(msgspec.Struct, frozen=True):
     """Nothing but white space between two delimiters (device side)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Corrupted:
+class Corrupted(msgspec.Struct, frozen=True):
     """A frame with a wrong checksum or a torn end; the firmware logs a warning and drops it.
 
     Attributes:
@@ -127,8 +124,7 @@ class Corrupted:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Oversized:
+class Oversized(msgspec.Struct, frozen=True):
     """Input without a delimiter outgrew the buffer and was dropped.
 
     Attributes:
@@ -138,8 +134,7 @@ class Oversized:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """Console output that lay outside frames, in arrival order; not split into lines."""
 
     data: bytes

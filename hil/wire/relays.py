@@ -7,7 +7,8 @@ relay's end. Sources stand with each part; where a vendor says nothing, the pars
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 __all__ = [
     "LCUS_STATUS_REQUEST",
@@ -20,16 +21,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True):
     """The host asks to switch a channel, counted from 1."""
 
     channel: int
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
+class StatusRequest(msgspec.Struct, frozen=True):
     """The host asks for the state of one channel, or of all (0)."""
 
     channel: int = 0

@@ -11,7 +11,7 @@ from hil.errors import ElementError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
 from hil.rigguard import named_config
-from hil.wire.atecc import Command, Opcode
+from hil.wire.atecc import Command, Opcode, crc16
 
 if TYPE_CHECKING:
     from hil.element.configzone import ConfigZone
@@ -32,6 +32,13 @@ def attempt(rig: Rig, element: Element, operation: Operation, command: Command) 
     config = element.config.to_bytes()
     open_config = config[:86] + b"\x55\x55" + config[88:]
     permit = rig.guard.permit(operation, Facts(element.serial_number().hex(), config=open_config))
+    with permit.armed([command]), element.exchange():
+        element.execute(command)
+
+
+def attempt_lock(rig: Rig, element: Element, command: Command, config: bytes) -> None:
+    """Send a configuration lock with a permit, to see the element refuse it."""
+    permit = rig.guard.permit(Operation.LOCK_CONFIG, Facts(element.serial_number().hex(), config=config))
     with permit.armed([command]), element.exchange():
         element.execute(command)
 
@@ -58,8 +65,16 @@ def test_a_lock_with_a_wrong_checksum_locks_nothing(rig: Rig, element: Element) 
     from hil.element import irreversible
 
     present = irreversible.write_config(element, wanted(rig), permit)
+    other = wanted(rig).onto(present).to_bytes()
+    deviating = Command(Opcode.WRITE, 0x00, 23, b"\x01\x00\x00\x00")  # X509format
+    permit = rig.guard.permit(
+        Operation.WRITE_CONFIG,
+        Facts(element.serial_number().hex(), config=other[:92] + deviating.data + other[96:]),
+    )
+    with permit.armed([deviating]), element.exchange():
+        element.execute(deviating)
     with pytest.raises(ElementError):
-        attempt(rig, element, Operation.LOCK_CONFIG, Command(Opcode.LOCK, 0x00, present.crc ^ 0x0001))
+        attempt_lock(rig, element, Command(Opcode.LOCK, 0x00, present.crc), other)
     assert not element.lock_state().config
 
 
@@ -69,8 +84,8 @@ def test_a_lock_with_a_wrong_checksum_locks_nothing(rig: Rig, element: Element) 
 def test_a_locked_configuration_cannot_be_written_after_a_power_cycle_either(
     rig: Rig, element: Element
 ) -> None:
-    write = Command(Opcode.WRITE, 0x00, 0x0005, bytes(4))
     before = element.read_config()
+    write = Command(Opcode.WRITE, 0x00, 0x0005, before[20:24])
     for _ in range(2):
         with pytest.raises(ElementError, match="0x0F"):
             attempt(rig, element, Operation.WRITE_CONFIG, write)
@@ -94,5 +109,8 @@ def test_the_data_zone_is_locked_with_its_checksum(rig: Rig, element: Element) -
 @pytest.mark.needs(element="config-locked")
 @pytest.mark.irreversible("lock-config")
 def test_a_locked_zone_cannot_be_locked_again(rig: Rig, element: Element) -> None:
+    config = element.config.to_bytes()
+    opened = config[:86] + b"\x55\x55" + config[88:]
+    crc = int.from_bytes(crc16(opened), "little")
     with pytest.raises(ElementError, match="0x0F"):
-        attempt(rig, element, Operation.LOCK_CONFIG, Command(Opcode.LOCK, 0x00, element.config.crc))
+        attempt_lock(rig, element, Command(Opcode.LOCK, 0x00, crc), opened)

@@ -53,6 +53,12 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, An
         process.communicate()
 
 
+def wait_for_boot(addresses: dict[str, Any]) -> None:
+    """The board boots after the line of JSON; until then it does not listen and uses the bus itself."""
+    with serial.Serial(addresses["board_pty"], 115200, timeout=PATIENCE_S) as port:
+        assert port.read_until(b"Init done").endswith(b"Init done")
+
+
 class I2CClient:
     """The documented protocol, written from its description."""
 
@@ -95,6 +101,7 @@ def test_the_bus_the_console_and_the_cloud_answer_and_sigterm_ends_it_cleanly(
     served: tuple[subprocess.Popen[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     process, addresses = served
+    wait_for_boot(addresses)
     with I2CClient(addresses["i2c_socket"]) as bus:
         assert not bus.write(0, b"\x00"), "nobody acknowledges address 0"
         assert bus.poll(0x60, 4).hex() == "04113343"
@@ -136,6 +143,7 @@ def test_a_killed_client_and_half_a_request_never_wedge_the_bus(
     served: tuple[subprocess.Popen[str], dict[str, Any]],
 ) -> None:
     _, addresses = served
+    wait_for_boot(addresses)
     with I2CClient(addresses["i2c_socket"]) as first:
         first.socket.sendall(b"W\x60")
     with I2CClient(addresses["i2c_socket"]) as nonsense:

@@ -99,6 +99,17 @@ def test_a_status_on_demand(name: str, status: int) -> None:
     assert part.transact(0x30).hex() == "00005000"
 
 
+@pytest.mark.parametrize("name", ["atecc508a", "atecc608b"])
+def test_a_group_that_was_heard_damaged_leaves_the_registers(name: str) -> None:
+    part = awake(name)
+    part.nonce(DIGEST)
+    part.chip.session.msg_dig_buf = DIGEST
+    part.chip.faults.add("status-ff")
+    assert part.send(0x41, 0x80, 0) == b"\xff"
+    assert part.chip.session.msg_dig_buf == DIGEST
+    assert len(part.send(0x41, 0x80, 0)) == 64
+
+
 def test_spurious_wake() -> None:
     part = Part()
     part.time += 1000

@@ -119,6 +119,16 @@ def test_derive_key(name: str, nibble: int, with_mac: bool) -> None:
 
 
 @EVERY_FAMILY
+@pytest.mark.parametrize(("nibble", "answer"), [(10, OK), (11, REFUSED)], ids=["roll", "create"])
+def test_derive_key_asks_a_random_nonce_of_the_source_key_alone(
+    name: str, nibble: int, answer: bytes
+) -> None:
+    part = ready(name, nibble, lock=False).slot(4, 0x8F8F, 0x005C).locked()  # the parent has ReqRandom
+    part.nonce()
+    assert part.send(0x1C, 4, 9, sha256(KEK + tag(part, 0x1C, 4, 9)).digest()) == answer
+
+
+@EVERY_FAMILY
 @EVERY_NIBBLE
 def test_gen_key(name: str, nibble: int) -> None:
     part = ready(name, nibble)

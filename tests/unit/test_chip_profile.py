@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from hil.emulator.chip import Memory, load_profile, profile_names
+from hil.emulator.chip import Chip, Memory, load_profile, profile_names
 from hil.emulator.chip.commands import ALL_FORMS
 from hil.emulator.chip.config import decode_counter, encode_counter
 from hil.emulator.chip.forms import table
 from hil.emulator.chip.profile import parse_profile
 from hil.errors import ConfigError, UsageError
-from hil.wire.atecc import crc16
+from hil.wire.atecc import Command, crc16, decode_response
 from hil.wire.serials import is_reserved, reserved_serial
 from tests.unit.chip_bench import SERIAL
 
@@ -62,6 +63,43 @@ def test_every_form_has_a_time_and_a_source(name: str) -> None:
     for form in set(table(ALL_FORMS, profile.family).values()):
         assert profile.range_of(profile.time_of(form.name, form.opcode.label))[1] > 0
         assert form.source
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profile_lists_every_command_and_mode_that_has_a_behaviour(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.modes == table(ALL_FORMS, profile.family).keys()
+
+
+def test_a_mode_that_the_profile_does_not_list_is_a_parse_error() -> None:
+    profile = load_profile("atecc608b")
+    commands = {**profile.commands, "Info": "00/01"}
+    del commands["KDF"]
+    chip = Chip(replace(profile, commands=commands), Memory.blank(profile, SERIAL), now=lambda: 0)
+    answers = [decode_response(chip.execute(Command(opcode, p1).encode())) for opcode, p1 in
+               ((0x30, 0), (0x30, 1), (0x30, 2), (0x56, 0))]  # fmt: skip
+    assert [len(answer) for answer in answers[:2]] == [4, 4]
+    assert answers[2:] == [b"\x03", b"\x03"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "words"),
+    [
+        ({"Sing": "00"}, "no command 'Sing'"),
+        ({"Sign": "80/4"}, "'80/4'"),
+        ({"Sign": "8"}, "'8'"),
+        ({"Sign": "80/40/20"}, "'80/40/20'"),
+    ],
+)
+def test_a_command_that_cannot_be_is_refused_with_its_place(commands: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        _ = replace(load_profile("atecc508a"), commands=commands).modes
+
+
+def test_a_mode_without_a_behaviour_is_refused() -> None:
+    profile = replace(load_profile("atecc508a"), commands={"Info": "00 04"})
+    with pytest.raises(ConfigError, match="30 mode 04"):
+        Chip(profile, Memory.blank(profile, SERIAL), now=lambda: 0)
 
 
 def test_an_unknown_part_is_refused_with_the_names_that_exist() -> None:

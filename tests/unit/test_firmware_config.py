@@ -161,3 +161,46 @@ def test_what_was_saved_comes_back(settings: dict[str, bool | int | float | str]
         running.tree = apply(running.tree, path, value)
     running.save()
     assert config(flash).tree == running.tree
+
+
+# -- a configuration that is tried once ----------------------------------------------------------
+
+
+def tried(flash: Flash) -> Config:
+    """A board whose saved server is ``good`` tries ``other``; returns the start that tries it."""
+    first = config(flash)
+    first.save(apply(first.tree, "mqtt.server", "good"))
+    second = config(flash)
+    second.save(apply(second.tree, "mqtt.server", "other"), try_once=True)
+    return config(flash)
+
+
+def test_a_tried_configuration_holds_for_one_start() -> None:
+    flash = Flash()
+    assert tried(flash).text("mqtt.server") == "other"
+    assert config(flash).text("mqtt.server") == "good"
+    assert config(flash).text("mqtt.server") == "good"
+    assert list(flash.files) == ["conf9.json"]
+
+
+def test_saving_while_it_is_tried_keeps_it() -> None:
+    flash = Flash()
+    tried(flash).save()
+    assert config(flash).text("mqtt.server") == "other"
+
+
+def test_a_second_try_goes_back_to_the_last_good_configuration() -> None:
+    flash = Flash()
+    running = tried(flash)
+    running.save(apply(running.tree, "mqtt.server", "third"), try_once=True)
+    assert config(flash).text("mqtt.server") == "third"
+    assert config(flash).text("mqtt.server") == "good"
+
+
+def test_saving_for_good_before_the_start_forgets_the_try() -> None:
+    flash = Flash()
+    running = config(flash)
+    running.save(apply(running.tree, "mqtt.server", "other"), try_once=True)
+    running.save(apply(running.tree, "mqtt.server", "good"))
+    assert config(flash).text("mqtt.server") == "good"
+    assert config(flash).text("mqtt.server") == "good"

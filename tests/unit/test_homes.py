@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hil import homes
@@ -12,7 +13,7 @@ from hil.errors import ConfigError
 
 def test_hil_home_holds_everything(tmp_path: Path) -> None:
     found = homes.find_homes(environment={"HIL_HOME": str(tmp_path)})
-    folders = vars(found).values()
+    folders = msgspec.structs.asdict(found).values()
     assert len(set(folders)) == 6
     assert all(folder.parent == tmp_path for folder in folders)
 

@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 
     from hil.clock import Calendar
 
-__all__ = ["ChainKind", "ServerChain", "ServerPki", "Variant"]
+__all__ = ["CHAIN_KINDS", "ChainKind", "ServerChain", "ServerPki", "Variant"]
 
 ChainKind = Literal["ec", "rsa"]
 Variant = Literal["good", "expired", "not-yet-valid", "wrong-name", "unknown-ca", "oversized"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+CHAIN_KINDS: tuple[ChainKind, ...] = ("ec", "rsa")
 
 _COMMON_NAMES = {
     "ec": ("Emulated Root CA 3", "Emulated ECDSA 256 M01"),
     "rsa": ("Emulated Root CA 1", "Emulated RSA 2048 M01"),
 }
 _WRONG_NAME = "wrong-name.invalid"
+_SERIAL_TOP = 1 << 158
+"""Every serial number takes 20 bytes, so that a chain has the same length in every run."""
 _FILLER_NAMES = 220
 """Alternative names that bring the oversized certificate to about 12 kB."""
 
@@ -181,7 +185,7 @@ def _builder(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(public)
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() | _SERIAL_TOP)
         .not_valid_before(start)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)

@@ -13,8 +13,10 @@ from random import Random
 from typing import TYPE_CHECKING, NoReturn
 
 from hil.emulator.boards.mongoose_atca import atca_methods, start_atca
+from hil.emulator.boards.mongoose_auth import Access
 from hil.emulator.boards.mongoose_boot import (
     EXCEPTION,
+    EXTERNAL,
     MG_BUILD,
     MG_VERSION,
     PLATFORMS,
@@ -30,11 +32,14 @@ from hil.emulator.boards.mongoose_boot import (
 )
 from hil.emulator.boards.mongoose_config import Config, defaults
 from hil.emulator.boards.mongoose_fs import FileSystem, Flash
+from hil.emulator.boards.mongoose_http import Servers
 from hil.emulator.boards.mongoose_i2c import i2c_methods
 from hil.emulator.boards.mongoose_log import ERROR, INFO, WARN, Console, Origin
+from hil.emulator.boards.mongoose_node import Node
+from hil.emulator.boards.mongoose_receive import ReceiveBuffer
 from hil.emulator.boards.mongoose_rpc import MAX_QUEUE, Dispatcher
 from hil.emulator.boards.mongoose_services import config_methods, fs_methods, sys_methods, wifi_methods
-from hil.emulator.boards.mongoose_tls import Processor, Step
+from hil.emulator.boards.mongoose_tls import Build, Processor, Step
 from hil.emulator.mcu import Mcu
 from hil.wire.mgrpc import Corrupted, DeviceReceiver, Frame, Handshake, Oversized
 
@@ -45,20 +50,22 @@ if TYPE_CHECKING:
     from hil.emulator.boards.mongoose_atca import Atca
     from hil.emulator.boards.mongoose_i2c import I2CPort
     from hil.emulator.boards.mongoose_mqtt import Mqtt
-    from hil.emulator.boards.mongoose_net import NetworkInterface
+    from hil.emulator.boards.mongoose_node import NetworkInterface
     from hil.emulator.bus import Lines
     from hil.emulator.mcu import CostModel
     from hil.emulator.uart import Uart
     from hil.tls.client import Version
     from hil.wire.mgrpc import Request
 
-__all__ = ["App", "Flash", "MongooseFirmware", "Step"]
+__all__ = ["EXTERNAL", "App", "Build", "Flash", "MongooseFirmware", "Step"]
 
 CONSOLE_BAUD = 115_200
 INIT_RETRY_US = 500_000
 """How long a firmware that failed to start waits before it restarts."""
 DEPS_FAILED = -32
 """``MGOS_INIT_DEPS_FAILED``."""
+SOFTWARE_FLOW_CONTROL = 2
+"""``MGOS_UART_FC_SW``."""
 STATION_IP = "192.168.4.100"
 GATEWAY = "192.168.4.1"
 
@@ -78,12 +85,16 @@ class MongooseFirmware:
         calendar: date and time, as SNTP would set it.
         seed: of the board's own random numbers; the generator runs on over power cycles.
         app: the application in the image.
-        tls_versions: what the TLS library was built with.
+        tls_versions: what the TLS library was built with; a change counts from the next start on.
+        build: what the TLS library leaves to the element; likewise.
+        times: draws how far each operation and delay differs from its median; None = never.
 
     Attributes:
+        mcu: the processor.
         timeline: steps since the board was made; clear it as you like.
         mqtt: the MQTT client of this boot; None until the network is up, or if it is disabled.
         powered: whether the board has power.
+        on_download: called when a restart has ended in the ROM loader.
     """
 
     def __init__(
@@ -101,6 +112,8 @@ class MongooseFirmware:
         seed: int = 0,
         app: App | None = None,
         tls_versions: Sequence[Version] = ("1.2",),
+        build: Build | None = None,
+        times: Random | None = None,
     ) -> None:
         self.world = world
         self.arch: Arch = arch
@@ -108,19 +121,22 @@ class MongooseFirmware:
         self.uart = uart
         self.lines = lines
         self.network = network
-        self.costs = costs
         self.flash = flash
         self.calendar = calendar
         self.timeline: list[Step] = []
         self.mqtt: Mqtt | None = None
         self.powered = False
+        self.on_download: Callable[[], None] = lambda: None
+        self._hardware = 1
         self._app = app or App()
-        self._versions = tls_versions
+        self.tls_versions = tls_versions
+        self.build = build or Build()
         self._rng = Random(seed)
-        self._mcu = Mcu(world, costs)
-        self._cpu = Processor(world, self._mcu, self.timeline.append)
+        self.mcu = Mcu(world, costs, times)
+        self._cpu = Processor(world, self.mcu, self.timeline.append)
         self._console = Console(world, uart)
         self._receiver = DeviceReceiver()
+        self._buffer = ReceiveBuffer(self._received, self._console.transmit)
         self._dispatcher: Dispatcher | None = None
         self._requests: deque[Request] = deque()
         self._arrived = world.signal("RPC request")
@@ -131,13 +147,18 @@ class MongooseFirmware:
         self._joined = False
         uart.on_bytes = self._on_bytes
 
+    @property
+    def costs(self) -> CostModel:
+        """What software takes."""
+        return self.mcu.costs
+
     # -- power and restarts ----------------------------------------------------------------
 
-    def power_on(self) -> None:
-        """The supply comes up."""
+    def power_on(self, cause: Cause = POWER_ON) -> None:
+        """The supply comes up, or the reset pin was released (:data:`EXTERNAL`)."""
         if not self.powered:
             self.powered = True
-            self._start(POWER_ON)
+            self._start(cause)
 
     def power_off(self) -> None:
         """The supply goes away: silence first, then the tasks end where they are."""
@@ -155,8 +176,9 @@ class MongooseFirmware:
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
-        self._mcu.reset()
+        self.mcu.reset()
         self._receiver.reset()
+        self._buffer.reset()
         self._requests.clear()
         self._dispatcher = None
         self.mqtt = None
@@ -168,8 +190,11 @@ class MongooseFirmware:
 
     def _start(self, cause: Cause) -> None:
         self._booted_at = self.world.now
+        if cause.hardware is not None:
+            self._hardware = cause.hardware
         self._console.gated = self._console.muted = False
-        self._cpu = Processor(self.world, self._mcu, self.timeline.append)
+        self._cpu = Processor(self.world, self.mcu, self.timeline.append)
+        self._cpu.on_free = self._drain_later
         self._spawn(lambda: self._main(cause), "mgos")
 
     def _spawn(self, run: Callable[[], None], name: str) -> None:
@@ -217,19 +242,21 @@ class MongooseFirmware:
 
     def _main(self, cause: Cause) -> None:
         costs = self.costs
-        loader = self.flash.strapped_for_loader and cause is not POWER_ON and self.arch == "esp8266"
+        # A restart by software finds GPIO0 as it was latched at the last hardware reset.
+        loader = self.flash.strapped_for_loader and cause.hardware is None and self.arch == "esp8266"
         self.uart.baud = ROM_BAUD[self.arch]
-        self.world.sleep(costs.delay("boot_rom"))
-        self._console.transmit(rom_text(self.arch, cause, loader=loader))
+        self.mcu.sleep("boot_rom")
+        self._console.transmit(rom_text(self.arch, cause, loader=loader, hardware=self._hardware))
         if loader:
+            self.on_download()
             return
-        self.world.sleep(costs.delay("boot_loader"))
+        self.mcu.sleep("boot_loader")
         self.uart.baud = CONSOLE_BAUD
         fs = FileSystem(self.flash)
         config = Config(defaults(self.arch, self.mac), fs)
         self._console.level = config.integer("debug.level")
         banner(self._console, self._app, self.arch, self.mac, cause, costs)
-        self.world.sleep(costs.delay("boot_init"))
+        self.mcu.sleep("boot_init")
         buses = start_i2c(self.world, self.lines, config, self.arch, costs, self._console)
         if buses is None:
             self._init_failed()
@@ -248,13 +275,16 @@ class MongooseFirmware:
         return start_atca(config, buses, self._console)
 
     def _run(self, config: Config, fs: FileSystem, buses: dict[int, I2CPort], atca: Atca | None) -> None:
+        node = self._node(config, fs, atca)
+
         def join() -> None:
             configured = config.flag("wifi.sta.enable") and config.text("wifi.sta.ssid")
             if configured and not self._joined:
                 self._joined = True
-                self._spawn(lambda: self._network(config, fs, atca), "net")
+                self._spawn(lambda: self._network(node), "net")
 
-        dispatcher = Dispatcher(self._console, config.text("device.id"), self._reboot_in)
+        access = Access(config, fs, self.calendar)
+        dispatcher = Dispatcher(self._console, config.text("device.id"), self._reboot_in, access.check_call)
         for methods in (
             sys_methods(self._console, lambda: self._info(config, fs), self.restart_after, self._abort),
             atca_methods(atca) if atca is not None else [],
@@ -266,8 +296,12 @@ class MongooseFirmware:
             dispatcher.register(methods)
         self._console.muted = config.integer("debug.stderr_uart") != 0
         self.uart.baud = max(300, config.integer("rpc.uart.baud_rate"))
+        self._buffer.flow_control = config.integer("rpc.uart.fc_type") == SOFTWARE_FLOW_CONTROL
         if config.flag("rpc.enable"):
             self._dispatcher = dispatcher
+        if config.flag("wifi.ap.enable"):
+            self.network.attach(config.text("wifi.ap.ip"))
+        Servers(node, self._dispatcher, access, self._spawn).start()
         ram = PLATFORMS[self.arch]
         memory = f"RAM: {ram.ram} total, {ram.ram_free} free, {ram.ram_free} min free"
         self._log("mgos_init.c", 33, f"Init done, {memory}")
@@ -279,6 +313,19 @@ class MongooseFirmware:
 
     def _on_bytes(self, data: bytes) -> None:
         """The UART's receiver; runs in an event."""
+        if self._dispatcher is not None:
+            self._buffer.arrived(data, busy=self._cpu.busy)
+
+    def _drain_later(self) -> None:
+        """The main loop is free; it may be taken again at this same instant."""
+        if self._buffer.waiting:
+            self.world.after(0, self._drain, "UART buffer")
+
+    def _drain(self) -> None:
+        if not self._cpu.busy:
+            self._buffer.drain()
+
+    def _received(self, data: bytes) -> None:
         dispatcher = self._dispatcher
         if dispatcher is None:
             return
@@ -308,7 +355,7 @@ class MongooseFirmware:
                 self.world.wait(self._arrived, None)
             request = self._requests.popleft()
             with self._cpu.turn():
-                self._mcu.spend("rpc")
+                self.mcu.spend("rpc")
                 self._reply(dispatcher.answer(request))
 
     def _reply(self, reply: bytes | None) -> None:
@@ -345,21 +392,39 @@ class MongooseFirmware:
 
     def _scan(self, config: Config) -> list[dict[str, object]]:
         """What Wi-Fi is there: the configured network."""
-        self.world.sleep(self.costs.delay("wifi_scan"))
+        with self._cpu.aside():
+            self.mcu.sleep("wifi_scan")
         ssid = config.text("wifi.sta.ssid")
         access_point = {"ssid": ssid, "bssid": "02:00:00:00:00:01", "auth": 3, "channel": 6, "rssi": -57}
         return [access_point] if ssid else []
 
-    def _network(self, config: Config, fs: FileSystem, atca: Atca | None) -> None:
+    def _node(self, config: Config, fs: FileSystem, atca: Atca | None) -> Node:
+        return Node(
+            world=self.world,
+            console=self._console,
+            config=config,
+            fs=fs,
+            cpu=self._cpu,
+            network=self.network,
+            calendar=self.calendar,
+            rng=self._rng,
+            atca=atca,
+            versions=self.tls_versions,
+            build=self.build,
+        )
+
+    def _network(self, node: Node) -> None:
         """Join the Wi-Fi, then keep the MQTT connection up."""
+        config = node.config
         self._wifi = "connecting"
         self._log("mgos_net.c", 88, "WiFi STA: connecting")
         self._cpu.step("wifi", status=self._wifi)
-        self.world.sleep(self.costs.delay("wifi_associate"))
+        self.mcu.sleep("wifi_associate")
         self._wifi = "connected"
         self._log("mgos_net.c", 90, "WiFi STA: connected")
-        self.world.sleep(self.costs.delay("wifi_dhcp"))
+        self.mcu.sleep("wifi_dhcp")
         self._wifi = "got ip"
+        self.network.attach(STATION_IP)
         self._log("mgos_net.c", 101, f"WiFi STA: ready, IP {STATION_IP}, GW {GATEWAY}, DNS {GATEWAY}")
         self._cpu.step("wifi", status=self._wifi)
         if not config.flag("mqtt.enable"):
@@ -371,19 +436,7 @@ class MongooseFirmware:
         from hil.emulator.boards.mongoose_mqtt import Mqtt
         from hil.emulator.boards.mongoose_net import Connector
 
-        connector = Connector(
-            world=self.world,
-            console=self._console,
-            config=config,
-            fs=fs,
-            cpu=self._cpu,
-            network=self.network,
-            calendar=self.calendar,
-            rng=self._rng,
-            atca=atca,
-            versions=self._versions,
-        )
-        self.mqtt = Mqtt(connector, dict(self._app.subscriptions))
+        self.mqtt = Mqtt(Connector(node), dict(self._app.subscriptions))
         self.mqtt.run()
 
     def _log(self, file: str, line: int, message: str, level: int = INFO) -> None:

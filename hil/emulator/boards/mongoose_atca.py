@@ -8,8 +8,9 @@ Sources: mongoose-os-libs/atca ``src/mgos_atca.c``, mongoose-os-libs/rpc-service
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import msgspec
 
 from hil.element.device import Element
 from hil.element.digests import encrypted_private_key, encrypted_write, gendig_zone
@@ -72,8 +73,7 @@ def library_status(error: DeviceError) -> int:
 _KNOWN: Final = frozenset(int(status) for status in Status)
 
 
-@dataclass(frozen=True)
-class Atca:
+class Atca(msgspec.Struct, frozen=True):
     """The element as the running firmware knows it, and the firmware's recipes.
 
     The firmware's library wakes the element for each command and idles it afterwards; on a 608

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
@@ -47,8 +46,7 @@ def permitted(user: str, acl: str) -> bool:
     return not acl
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """Checks calls and HTTP requests against the running configuration.
 
     Attributes:

@@ -6,12 +6,14 @@ Log lines and their order follow public console logs and cesanta/mongoose-os
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from hil.emulator.boards.mongoose_i2c import I2CPort, frequency_possible
 from hil.emulator.boards.mongoose_log import ERROR, Console, Origin
 from hil.emulator.bus import I2CMaster
+from hil.i2c.trace import TracedBus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXCEPTION",
+    "EXTERNAL",
     "MG_BUILD",
     "MG_VERSION",
     "PLATFORMS",
@@ -51,8 +54,7 @@ _CONFIG = "mgos_sys_config.c"
 _INIT_I2C = Origin("mgos_deps_init.c", 218)
 
 
-@dataclass(frozen=True)
-class App:
+class App(msgspec.Struct, frozen=True):
     """What the firmware image calls itself, and what it subscribes to.
 
     Attributes:
@@ -68,28 +70,29 @@ class App:
     subscriptions: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """Why the board starts.
 
     Attributes:
         rom: what the ESP32's ROM prints; the ESP8266's ROM keeps showing the last hardware cause.
         number: reset reason of the ESP8266's SDK.
         text: the same in words.
+        hardware: what the ESP8266's ROM prints from then on; None for a restart by software.
     """
 
     rom: str
     number: int
     text: str
+    hardware: int | None = None
 
 
-POWER_ON = Cause("0x1 (POWERON_RESET)", 0, "power on")
+POWER_ON = Cause("0x1 (POWERON_RESET)", 0, "power on", 1)
+EXTERNAL = Cause("0x1 (POWERON_RESET)", 6, "sys reset", 2)
 SOFT_RESET = Cause("0xc (SW_CPU_RESET)", 4, "soft reset")
 EXCEPTION = Cause("0xc (SW_CPU_RESET)", 2, "exception")
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True):
     """What differs between the two chips; memory figures are those of a small application."""
 
     cpu: str
@@ -105,13 +108,21 @@ PLATFORMS: Mapping[str, Platform] = {
 }
 
 
-def rom_text(arch: Arch, cause: Cause, *, loader: bool) -> bytes:
-    """What the ROM prints; ``loader``: GPIO0 selects the download mode (ESP8266)."""
+def rom_text(arch: Arch, cause: Cause, *, loader: bool, hardware: int = 1) -> bytes:
+    """What the ROM prints.
+
+    Args:
+        arch: which ROM.
+        cause: of this start.
+        loader: GPIO0 selects the download mode (ESP8266).
+        hardware: cause of the last hardware reset (ESP8266).
+    """
     if arch == "esp32":
         return (
             b"ets Jul 29 2019 12:21:46\r\n\r\nrst:%b,boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n" % cause.rom.encode()
         )
-    head = b"\r\n ets Jan  8 2013,rst cause:1, boot mode:(%d,6)\r\n\r\n" % (1 if loader else 3)
+    mode = 1 if loader else 3
+    head = b"\r\n ets Jan  8 2013,rst cause:%d, boot mode:(%d,6)\r\n\r\n" % (hardware, mode)
     return head if loader else head + b"load 0x40100000, len 2592, room 16 \r\ntail 0\r\nchksum 0xf3\r\n"
 
 
@@ -147,7 +158,8 @@ def start_i2c(
             return None
         name = f"{arch} I2C{number}"
         master = I2CMaster(world, lines, sda=sda, scl=scl, hz=hz, gap_us=costs.i2c_gap_us, name=name)
-        buses[number] = I2CPort(master, bit_banged=arch == "esp8266")
+        bus = master if lines.analyser is None else TracedBus(master, lines.analyser)
+        buses[number] = I2CPort(bus, bit_banged=arch == "esp8266")
         pins = f"init ok (SDA: {sda}, SCL: {scl}, freq: {hz})"
         if arch == "esp8266":
             console.log(Origin("mgos_i2c_gpio_master.c", 248), f"I2C GPIO {pins}")

@@ -26,6 +26,8 @@ Scalar = bool | int | float | str
 Tree = dict[str, "Scalar | Tree"]
 
 USER_LEVEL = 9
+TRIAL_BACKUP = "conf9.json.bak"
+"""Where the last good configuration lies while another one is tried; a knob of the model."""
 
 _COMMON: Mapping[str, Scalar] = {
     "device.id": "",
@@ -116,6 +118,7 @@ _COMMON: Mapping[str, Scalar] = {
     "rpc.uart.fc_type": 2,
     "rpc.uart.wait_for_start_frame": True,
     "rpc.uart.dst": "",
+    "rpc.tcp.listen_addr": "",
     "sntp.enable": True,
     "sntp.server": "time.google.com",
     "sntp.retry_min": 1,
@@ -187,6 +190,8 @@ class Config:
         self._base = base
         self._fs = fs
         self.tree = self.level(USER_LEVEL)
+        if fs.exists(TRIAL_BACKUP):  # this start is the one try: the next one goes back
+            fs.rename(TRIAL_BACKUP, _file(USER_LEVEL))
 
     def level(self, level: int) -> Tree:
         """The tree as levels 1 to ``level`` leave it; 0 is the defaults."""
@@ -199,14 +204,25 @@ class Config:
                     tree = apply(tree, "", msgspec.json.decode(self._fs.read(_file(number))))
         return tree
 
-    def save(self, tree: Tree | None = None, level: int = USER_LEVEL) -> None:
+    def save(self, tree: Tree | None = None, level: int = USER_LEVEL, *, try_once: bool = False) -> None:
         """Write what ``tree`` (default: the running one) changes against the level below.
+
+        Args:
+            tree: the configuration.
+            level: where it goes.
+            try_once: (user level only) for the next start; the one after has the present file again,
+                unless the configuration is saved for good meanwhile.
 
         Raises:
             OSError: the file system is full.
         """
-        difference = _difference(self.level(level - 1), self.tree if tree is None else tree)
-        self._fs.write(_file(level), _dump(difference))
+        fs, name = self._fs, _file(level)
+        difference = _dump(_difference(self.level(level - 1), self.tree if tree is None else tree))
+        if try_once and not fs.exists(TRIAL_BACKUP):
+            fs.write(TRIAL_BACKUP, fs.read(name) if fs.exists(name) else b"{}")
+        fs.write(name, difference)
+        if not try_once and fs.exists(TRIAL_BACKUP):
+            fs.remove(TRIAL_BACKUP)
 
     def scalar(self, path: str) -> Scalar:
         """A value of the running configuration; the key must exist."""

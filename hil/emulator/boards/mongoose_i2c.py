@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hil.clock import World
-    from hil.emulator.bus import I2CMaster
+    from hil.i2c.bus import I2CBus
 
 __all__ = ["I2CPort", "frequency_possible", "i2c_methods"]
 
@@ -41,7 +41,7 @@ class I2CPort:
         bit_banged: the acknowledge is read from SDA by software.
     """
 
-    def __init__(self, master: I2CMaster, *, bit_banged: bool) -> None:
+    def __init__(self, master: I2CBus, *, bit_banged: bool) -> None:
         self.master = master
         self._stuck_reads_as_ack = bit_banged
 

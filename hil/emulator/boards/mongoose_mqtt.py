@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hil.emulator.boards.mongoose_log import DEBUG, ERROR, INFO, Origin
-from hil.emulator.boards.mongoose_net import FAILURES, reason_of
+from hil.emulator.boards.mongoose_node import FAILURES, reason_of
 from hil.wire.mqtt import (
     ConnAck,
     Connect,
@@ -28,7 +28,8 @@ from hil.wire.mqtt import (
 )
 
 if TYPE_CHECKING:
-    from hil.emulator.boards.mongoose_net import Connection, Connector
+    from hil.emulator.boards.mongoose_net import Connector
+    from hil.emulator.boards.mongoose_node import Connection
 
 __all__ = ["Mqtt"]
 
@@ -63,10 +64,11 @@ class Mqtt:
     received: list[Publish] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._world = self.connector.world
-        self._console = self.connector.console
-        self._config = self.connector.config
-        self._step = self.connector.cpu.step
+        node = self.connector.node
+        self._world = node.world
+        self._console = node.console
+        self._config = node.config
+        self._step = node.cpu.step
         self._connection: Connection | None = None
         self._decoder = Decoder()
         self._last_packet_us = 0
@@ -110,7 +112,7 @@ class Mqtt:
     def run(self) -> None:
         """Connect and reconnect until the power goes."""
         while True:
-            if self._config.flag("mqtt.require_time") and self.connector.calendar.time() < VALID_TIME:
+            if self._config.flag("mqtt.require_time") and self.connector.node.calendar.time() < VALID_TIME:
                 self._console.log(_TIME, "Time is not set, not connecting", ERROR)
             else:
                 try:
@@ -138,7 +140,7 @@ class Mqtt:
             for end in ("min", "max")
         )
         self._backoff_ms = max(1, min(max(max(self._backoff_ms, 1000) * 2, low), high))
-        wait_ms = round(self.connector.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
+        wait_ms = round(self.connector.node.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
         self._console.log(_RECONNECT, f"MQTT0 connecting after {wait_ms} ms")
         self._world.sleep(wait_ms * 1000)
 

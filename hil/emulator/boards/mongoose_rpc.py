@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +28,9 @@ _WRONG_DST = Origin("mg_rpc.c", 310)
 
 REBOOT_LOCKOUT_US = 100_000
 """So shortly before a scheduled reboot every call is answered with 418."""
+
+CONSOLE = "UART0"
+"""How ``RPC.Ping`` calls the console's channel."""
 
 MAX_QUEUE = 25
 """``rpc.max_queue_length``."""
@@ -102,8 +104,7 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(msgspec.Struct, frozen=True):
     """One RPC method.
 
     Attributes:
@@ -124,9 +125,18 @@ class Dispatcher:
         console: for the log.
         device_id: ``device.id``, the source of replies and the only accepted destination.
         reboot_in: microseconds until a scheduled reboot, None if there is none.
+        check: raises :class:`RpcError` for a call that its sender may not make.
     """
 
-    def __init__(self, console: Console, device_id: str, reboot_in: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        device_id: str,
+        reboot_in: Callable[[], int | None],
+        check: Callable[[Request], None] = lambda request: None,
+    ) -> None:
+        self._check = check
+        self._channel = CONSOLE
         self._console = console
         self._device_id = device_id
         self._reboot_in = reboot_in
@@ -135,7 +145,7 @@ class Dispatcher:
             [
                 Method("RPC.List", "", lambda args: list(reversed(self._methods))),
                 Method("RPC.Describe", "{name: %T}", self._describe),
-                Method("RPC.Ping", "", lambda args: {"channel_info": "UART0"}),
+                Method("RPC.Ping", "", lambda args: {"channel_info": self._channel}),
             ]
         )
 
@@ -156,8 +166,9 @@ class Dispatcher:
             return None
         return request if request.method else None
 
-    def answer(self, request: Request) -> bytes | None:
-        """JSON of the reply; None for a notification."""
+    def answer(self, request: Request, channel: str = CONSOLE) -> bytes | None:
+        """JSON of the reply; None for a notification. ``channel`` is what ``RPC.Ping`` calls it."""
+        self._channel = channel
         try:
             result = self._run(request)
         except RpcError as error:
@@ -176,6 +187,7 @@ class Dispatcher:
         left = self._reboot_in()
         if left is not None and left < REBOOT_LOCKOUT_US:
             raise RpcError(request.method, 418, f"shutting down in {left // 1000} ms")
+        self._check(request)
         method = self._methods.get(request.method)
         if method is None:
             raise RpcError(request.method, 404, f"No handler for {request.method}")

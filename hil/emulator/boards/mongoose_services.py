@@ -97,7 +97,7 @@ def config_methods(
 
     def save(method: str, args: Args, level: int, tree: config_tree.Tree) -> object:
         try:
-            config.save(tree, level)
+            config.save(tree, level, try_once=args.flag("try_once") and level == USER_LEVEL)
         except OSError as error:
             raise RpcError(method, -1, f"error saving config: {error.strerror}") from error
         if args.flag("reboot"):

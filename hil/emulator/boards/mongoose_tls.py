@@ -4,7 +4,8 @@ As the firmware's mbedTLS fork does: P-256 signatures over SHA-256 are verified 
 ECDH runs in it whenever it is available, whatever the client's key is; a failure there falls back
 to software, slowly and with a line in the log. Only the client's signature depends on
 ``ssl_key``: ``ATCA:<slot>`` or a PEM file. What runs in software costs processor time of the cost
-model; what runs in the element costs what its bus and the chip take.
+model; what runs in the element costs what its bus and the chip take. A :class:`Build` tells a library
+that leaves less to the element.
 
 Source: mongoose-os/mbedtls ``library/ecp_atca.c``; log lines of public READMEs and forum posts.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from hil.emulator.boards.mongoose_atca import library_status
 from hil.errors import DeviceError, ElementError
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from hil.tls.operations import Operation
 
 __all__ = [
+    "Build",
     "ElementEcdh",
     "ElementKey",
     "ElementVerify",
@@ -49,15 +53,31 @@ TEMPKEY_SLOT = 16
 """How the log calls TempKey."""
 
 
+class Build(msgspec.Struct, frozen=True):
+    """What the TLS library of an image leaves to the element.
+
+    Attributes:
+        ecdh: key agreement, when the element can.
+        verify: P-256 signatures over SHA-256.
+        signatures: how often it signs for one handshake; more than once wastes the element's time.
+        complaint: what it prints before it agrees in software although an element is there.
+    """
+
+    ecdh: bool = True
+    verify: bool = True
+    signatures: int = 1
+    complaint: str = ""
+
+
 class Step(NamedTuple):
     """One entry of a board's timeline.
 
     Attributes:
         at_us: when it ended, world time.
-        phase: ``boot``, ``wifi``, ``connecting``, ``tcp``, ``crypto``, ``tls``, ``connack``,
-            ``refused``, ``disconnected``.
+        phase: ``boot``, ``wifi``, ``connecting``, ``prepared``, ``tcp``, ``crypto``, ``hash``, ``tls``,
+            ``connack``, ``refused``, ``disconnected``.
         detail: what else is known; ``crypto`` has ``operation``, ``where`` (``element`` or
-            ``mcu``) and ``us``, how long it took.
+            ``mcu``) and ``us``, how long it took; ``prepared`` and ``hash`` have ``us``.
     """
 
     at_us: int
@@ -72,6 +92,9 @@ class Processor:
         world: whose tasks take turns.
         mcu: what operations cost.
         note: takes the steps of the timeline.
+
+    Attributes:
+        on_free: called when the main loop has time for the UART again.
     """
 
     def __init__(self, world: World, mcu: Mcu, note: Callable[[Step], None]) -> None:
@@ -79,6 +102,8 @@ class Processor:
         self.mcu = mcu
         self._note = note
         self._busy = False
+        self._aside = False
+        self.on_free: Callable[[], None] = lambda: None
         self._free: Signal = world.signal("main loop is free")
 
     @contextmanager
@@ -92,6 +117,22 @@ class Processor:
         finally:
             self._busy = False
             self._free.set()
+            self.on_free()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the main loop has no time for the UART."""
+        return self._busy and not self._aside
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within a turn: wait for something while the main loop goes on."""
+        self._aside = True
+        self.on_free()
+        try:
+            yield
+        finally:
+            self._aside = False
 
     def step(self, phase: str, **detail: str | int) -> None:
         """Note a step that ends now."""
@@ -106,6 +147,10 @@ class Processor:
         since = self.world.now
         self.mcu.spend(cost, n)
         self.crypto(operation, "mcu", since)
+
+    def hash(self, length: int) -> None:
+        """Spend what SHA-256 over ``length`` bytes costs, and note it. Call it within a turn."""
+        self.step("hash", us=self.mcu.hash(length))
 
 
 class McuKey(SoftwareKey):
@@ -125,16 +170,19 @@ class McuKey(SoftwareKey):
 
 
 class McuEcdh(SoftwareEcdh):
-    """ECDH in software."""
+    """ECDH in software; ``complaint`` is printed before it if the element should have done it."""
 
-    def __init__(self, cpu: Processor, console: Console) -> None:
+    def __init__(self, cpu: Processor, console: Console, *, complaint: str = "") -> None:
         super().__init__()
         self._cpu = cpu
         self._console = console
+        self._complaint = complaint
 
     def new_key(self) -> bytes:
         """Start an agreement; our public point, 64 bytes."""
         with self._cpu.turn():
+            if self._complaint:
+                self._console.raw(self._complaint)
             self._cpu.software("p256_keygen", "ecdh-keygen")
         return super().new_key()
 
@@ -165,11 +213,14 @@ class McuVerify(SoftwareVerify):
 class ElementKey:
     """The client's key in the element: ``ssl_key = ATCA:<slot>``; there is no fall-back."""
 
-    def __init__(self, atca: Atca, slot: int, cpu: Processor, console: Console) -> None:
+    def __init__(
+        self, atca: Atca, slot: int, cpu: Processor, console: Console, *, signatures: int = 1
+    ) -> None:
         self._atca = atca
         self._slot = slot
         self._cpu = cpu
         self._console = console
+        self._signatures = signatures
 
     def public_key(self) -> bytes:
         """64 bytes ``X ‖ Y``."""
@@ -182,15 +233,21 @@ class ElementKey:
         Raises:
             DeviceError: the element does not sign.
         """
-        with self._cpu.turn():
-            since = self._cpu.world.now
-            try:
-                signature = self._atca.sign(self._slot, digest)
-            except DeviceError as error:
-                self._console.raw(f"ATCA:{self._slot} ECDSA sign failed: 0x{library_status(error):02x}")
-                raise
-            self._cpu.crypto("sign", "element", since)
-            self._console.raw(f"ATCA:{self._slot} ECDSA sign ok")
+        signature = b""
+        for _ in range(self._signatures):
+            with self._cpu.turn():
+                signature = self._sign(digest)
+        return signature
+
+    def _sign(self, digest: bytes) -> bytes:
+        since = self._cpu.world.now
+        try:
+            signature = self._atca.sign(self._slot, digest)
+        except DeviceError as error:
+            self._console.raw(f"ATCA:{self._slot} ECDSA sign failed: 0x{library_status(error):02x}")
+            raise
+        self._cpu.crypto("sign", "element", since)
+        self._console.raw(f"ATCA:{self._slot} ECDSA sign ok")
         return signature
 
 
@@ -306,7 +363,10 @@ class Observer:
         self._cpu = cpu
 
     def operation(self, operation: Operation) -> None:
-        """An RSA operation, or a signature of another curve than P-256."""
+        """An RSA operation, a signature of another curve than P-256, or the chain's bytes.
+
+        Each certificate is hashed twice: for its signature, and into the transcript of the handshake.
+        """
         if operation.name in _RSA:
             cost, power = _RSA[operation.name]
             with self._cpu.turn():
@@ -314,3 +374,6 @@ class Observer:
         elif operation.name == "verify" and operation.size != 256:
             with self._cpu.turn():
                 self._cpu.software("p384_verify", "verify")
+        elif operation.name == "chain-verify" and operation.ok:
+            with self._cpu.turn():
+                self._cpu.hash(2 * operation.size)

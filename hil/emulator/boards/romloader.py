@@ -69,6 +69,10 @@ class LoaderHost(Protocol):
         """Jump to what is in flash, without a reset."""
         ...
 
+    def restart(self) -> None:
+        """Restart by software: the strap is as it was, so that this ends in the ROM loader."""
+        ...
+
     def run_ram(self, image: bytes) -> bool:
         """Jump to what was uploaded to RAM; False if it is no program of the board (a stub)."""
         ...
@@ -300,7 +304,11 @@ class RomLoader:
         (stay,) = words(request.data, 1)
         self._writing = None
         self._answer(request.op)
-        if not stay:
+        if stay:
+            return
+        if self.stub:
+            self._host.restart()
+        else:
             self._host.run_flash()
 
     def _erase_all(self, request: Request) -> None:

@@ -5,9 +5,10 @@ Parsing is cached by value: a zone has sixteen slots and few distinct words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+
+import msgspec
 
 __all__ = [
     "ChipOptions",
@@ -58,8 +59,7 @@ class KeyType(IntEnum):
     OTHER = 7
 
 
-@dataclass(frozen=True, slots=True)
-class SlotConfig:
+class SlotConfig(msgspec.Struct, frozen=True):
     """One SlotConfig word. ``read_key`` of a private slot holds its permissions instead."""
 
     read_key: int
@@ -91,8 +91,7 @@ class SlotConfig:
         return bool(self.read_key & 8)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyConfig:
+class KeyConfig(msgspec.Struct, frozen=True):
     """One KeyConfig word. ``persistent_disable`` is IntrusionDisable on the 508A."""
 
     private: bool
@@ -106,8 +105,7 @@ class KeyConfig:
     x509_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChipOptions:
+class ChipOptions(msgspec.Struct, frozen=True):
     """ChipOptions word of the 608 (DS40002138A table 2-3)."""
 
     power_on_self_test: bool
@@ -119,8 +117,7 @@ class ChipOptions:
     io_key: int
 
 
-@dataclass(frozen=True, slots=True)
-class SecureBootWord:
+class SecureBootWord(msgspec.Struct, frozen=True):
     """SecureBoot word of the 608; ``mode`` 0 off, 1 FullBoth, 2 FullSig, 3 FullDig."""
 
     mode: int

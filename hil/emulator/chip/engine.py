@@ -9,6 +9,7 @@ result (05, 01, data). Only the first is fixed by the sheets (DS508 section 9.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
@@ -16,9 +17,11 @@ from hil.emulator.chip.commands import ALL_FORMS
 from hil.emulator.chip.execution import Execution, Refused
 from hil.emulator.chip.forms import table
 from hil.emulator.chip.profile import CLOCK_DIVIDERS
+from hil.errors import ConfigError
 from hil.wire.atecc import COUNT_MAX, Opcode, Status, crc16
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -43,7 +46,20 @@ KEEPS_MESSAGE = {Opcode.NONCE, Opcode.SHA}
 """608: commands behind which MsgDigBuf stays (DS40002138A section 3.2)."""
 
 FORMS = {family: table(ALL_FORMS, family) for family in (508, 608)}
-OPCODES = {family: {key >> 8 for key in forms} for family, forms in FORMS.items()}
+
+
+@lru_cache
+def _known(family: int, modes: frozenset[int]) -> tuple[Mapping[int, Form], frozenset[int]]:
+    """Forms and opcodes of a part that knows ``modes``; parts of one kind share them.
+
+    Raises:
+        ConfigError: the profile names what no form implements.
+    """
+    strange = sorted(modes - FORMS[family].keys())
+    if strange:
+        named = ", ".join(f"{key >> 8:02X} mode {key & 0xFF:02X}" for key in strange)
+        raise ConfigError(f"the commands of a {family} profile have no behaviour here: {named}")
+    return {key: FORMS[family][key] for key in modes}, frozenset(key >> 8 for key in modes)
 
 
 @dataclass(slots=True)
@@ -96,8 +112,7 @@ class Engine:
         self.faults = faults
         self.divider = 0
         """Column of the execution times; latched when the part leaves sleep."""
-        self._forms = FORMS[profile.family]
-        self._opcodes = OPCODES[profile.family]
+        self._forms, self._opcodes = _known(profile.family, profile.modes)
         self._times: dict[str, tuple[int, int]] = {}
         self._faulty_ecc = profile.knobs.ecc_fault_per_million
 
@@ -193,7 +208,10 @@ class Engine:
     def _draw(self, times: tuple[int, int]) -> int:
         if self.draw == "typical":
             return times[0]
-        return times[1] if self.draw == "maximum" else self.draw.randint(*times)
+        if self.draw == "maximum":
+            return times[1]
+        # Typical is what most executions take; the longest is rare.
+        return round(self.draw.triangular(*times, times[0]))
 
     def _duration(self, x: Execution, form: Form) -> int:
         times = self._times_of(form)

@@ -6,10 +6,11 @@ healthy part would do afterwards except through their own effect (a torn write s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
 
 from hil.emulator.chip import config as words
 from hil.errors import UsageError
@@ -220,8 +221,7 @@ class _SelfTestFails(Fault):
         return mask & 0x20 if self.strikes() else 0
 
 
-@dataclass(frozen=True, slots=True)
-class FaultKind:
+class FaultKind(msgspec.Struct, frozen=True):
     """One row of the table.
 
     Attributes:

@@ -6,8 +6,9 @@ The handlers behind it judge the state. The coverage table of the docs is made f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -27,8 +28,7 @@ SLOT = ANY
 BOTH = (508, 608)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """One legal form of a command.
 
     Attributes:

@@ -7,9 +7,10 @@ may this command use this key? DS508 is the data sheet DS20005927A; DSTFLX is DS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from hil.emulator.chip import config as words
 from hil.emulator.chip.execution import Execution, Refused, refuse
@@ -49,8 +50,7 @@ Answer = Literal["no", "open", "rules"]
 """Refused; allowed whatever the slot's policy says; as the slot's policy says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """What an operation meets at each stage."""
 
     blank: Answer
@@ -109,8 +109,7 @@ def gate(x: Execution, operation: str) -> bool:
 Write = Literal["always", "unless validated", "never", "encrypted"]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteRights:
+class WriteRights(msgspec.Struct, frozen=True):
     """What one WriteConfig nibble permits (DS508 tables 2-8 to 2-11)."""
 
     write: Write
@@ -149,8 +148,7 @@ def write_rights(memory: Memory, slot: int) -> WriteRights:
 # -- use of keys ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """How a command uses a key.
 
     Attributes:

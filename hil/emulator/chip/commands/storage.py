@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hil.emulator.chip import config as words
 from hil.emulator.chip.crypto import sha, xor
@@ -26,8 +26,7 @@ NEVER_WRITTEN = ((0, 16), (words.USER_EXTRA, words.SLOT_LOCKED))
 """Bytes of the configuration zone that Write leaves alone: identity, and extras with the lock bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where an address leads.
 
     Attributes:

@@ -1,0 +1,124 @@
+"""A serial line that nothing irreversible passes by hand.
+
+The board's clients ask the guard before they write a call; here the bytes themselves are looked at
+once more, so that a call that somebody writes to the console as raw bytes meets the same refusal. A
+call takes effect when it is complete, and the write that would complete it is the one that is
+refused: it does not matter into how many writes it was cut.
+
+What is compared are names, not meanings: every call of the two services, every command of the list,
+must be one that the guard has admitted just before, once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from hil.errors import GuardRefusal
+from hil.guard.operations import Operation
+from hil.guard.roads import CONSOLE_ROADS
+from hil.serialport.port import Stamped
+
+if TYPE_CHECKING:
+    from hil.clock import Clock
+    from hil.guard.guard import Guard
+    from hil.serialport.port import Port
+
+__all__ = ["GuardedLine", "Speech"]
+
+Speech = Literal["rpc", "console"]
+
+_ESCAPE = re.compile(r"\\u00([0-9A-Fa-f]{2})")
+_CALL = re.compile(r'"method"\s*:\s*"((?:atca|i2c)\.[^"]*)"', re.IGNORECASE)
+_MASK = re.compile(r"ecdh_slots_mask", re.IGNORECASE)
+_HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read"})
+_KEPT = 400
+"""Characters behind the last call that are remembered: more than any ``"method": "…"`` has."""
+
+_LINE_END = re.compile(r"[\r\n\0]")
+_EDITING = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_QUOTES = str.maketrans("", "", "\"'\\")
+
+
+class GuardedLine:
+    """A :class:`hil.serialport.port.Port` behind the guard.
+
+    Args:
+        port: the line.
+        guard: what admits calls.
+        speech: how the firmware is spoken to: RPC frames, or command lines.
+    """
+
+    def __init__(self, port: Port, guard: Guard, speech: Speech) -> None:
+        self._port = port
+        self._guard = guard
+        self._look = self._look_at_frames if speech == "rpc" else self._look_at_lines
+        self._before = ""
+
+    @property
+    def name(self) -> str:
+        """The port's name."""
+        return self._port.name
+
+    @property
+    def clock(self) -> Clock:
+        """The port's clock."""
+        return self._port.clock
+
+    @property
+    def physical(self) -> bool:
+        """Whether the port is a physical one."""
+        return self._port.physical
+
+    @property
+    def arrived_at(self) -> int:
+        """See :class:`hil.serialport.port.Stamped`."""
+        return self._port.arrived_at if isinstance(self._port, Stamped) else self._port.clock.now
+
+    def write(self, data: bytes) -> None:
+        """Look, then write; see :meth:`hil.serialport.port.Port.write`.
+
+        Raises:
+            GuardRefusal: the bytes complete a call that was not admitted; none of them was sent.
+        """
+        self._before = self._look(data)
+        self._port.write(data)
+
+    def read(self, deadline: int) -> bytes:
+        """See :meth:`hil.serialport.port.Port.read`."""
+        return self._port.read(deadline)
+
+    def close(self) -> None:
+        """See :meth:`hil.serialport.port.Port.close`."""
+        self._port.close()
+
+    def _look_at_frames(self, data: bytes) -> str:
+        """What to remember for the next write."""
+        raw = self._before + data.decode("latin-1")
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), raw)
+        end = 0
+        for found in _CALL.finditer(text):
+            if found[1].lower() not in _HARMLESS:
+                self._guard.take_spoken(found[1].lower())
+            end = found.end()
+        mask = _MASK.search(text, end)
+        if mask is not None:
+            self._guard.take_spoken("config.set")
+            end = mask.end()
+        return raw[-_KEPT:] if end == 0 else text[end:][-_KEPT:]
+
+    def _look_at_lines(self, data: bytes) -> str:
+        text = self._before + data.decode("latin-1")
+        if _EDITING.search(text):
+            raise GuardRefusal("refused to send control characters to the console: they edit the line unseen")
+        *complete, rest = _LINE_END.split(text)
+        for line in complete:
+            words = line.translate(_QUOTES).split()
+            if words and words[0] in CONSOLE_ROADS:
+                permit = self._guard.take_spoken(words[0])
+                locks = words[0].startswith("program-") and words[1:2] != ["0"]
+                if locks and (permit is None or permit.operation is not Operation.LOCK_SLOT):
+                    raise GuardRefusal(
+                        f"refused to send {words[0]}: with lock = 1 it needs a permit for lock-slot"
+                    )
+        return rest[-_KEPT:]

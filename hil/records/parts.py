@@ -1,0 +1,98 @@
+"""A run of several processes: each writes a journal of its own, in the end they become one.
+
+While the run goes on, the folder ``parts`` holds one journal a process. So each is appended to by one
+process alone, and what a killed process leaves behind is readable. At the end the parts are merged
+into the run's journal in one step; a run that did not come that far is read from its parts.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from hil.errors import ConfigError
+from hil.records.journal import JOURNAL, PARTS, Journal, read_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hil.clock import Calendar
+
+__all__ = ["join_run", "merge_parts", "run_events"]
+
+Event = dict[str, Any]
+
+
+def join_run(folder: Path, calendar: Calendar, part: str, pid: int, header: Event) -> Journal:
+    """The journal of one process of a run; whoever comes first also writes the run's header.
+
+    Args:
+        folder: the run's folder; made if it is not there.
+        calendar: date and time of the events.
+        part: name of the process, e.g. ``gw0``.
+        pid: its number.
+        header: the fields of ``run-start``.
+
+    Raises:
+        ConfigError: a file cannot be written, or the part exists.
+    """
+    journal = Journal(folder, calendar, part=part)
+    try:
+        with Journal(folder, calendar) as head:
+            head.event("run-start", **header)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, FileExistsError):
+            raise
+    journal.event("worker-start", worker=part, pid=pid)
+    return journal
+
+
+def run_events(folder: Path) -> Iterator[Event]:
+    """All events of a run in the order of time, whether its parts are merged or not.
+
+    Raises:
+        ConfigError: a journal is damaged, of a newer format, or not there.
+    """
+    parts = sorted((folder / PARTS).glob("*.jsonl"))
+    if not parts or next(read_events(folder), {}).get("merged"):
+        return read_events(folder)
+    merged = heapq.merge(*map(_in_time, [folder / JOURNAL, *parts]), key=lambda pair: pair[0])
+    return (event for _, event in merged)
+
+
+def _in_time(path: Path) -> Iterator[tuple[float, Event]]:
+    """Events with times that never go back: a calendar that is set right must not change their order."""
+    latest = 0.0
+    part = path.stem if path.parent.name == PARTS else ""
+    for event in read_events(path):
+        latest = max(latest, event.get("at", 0.0))
+        yield latest, {**event, "worker": part} if part else event
+
+
+def merge_parts(folder: Path) -> None:
+    """Make the parts of a run one journal; a crash leaves the parts or the whole, never half of it.
+
+    The header of the whole says that it is one, so that parts which a crash kept from being removed
+    are not read twice.
+
+    Raises:
+        ConfigError: a journal is damaged or cannot be written.
+    """
+    draft = folder / f"{JOURNAL}.new"
+    events = list(run_events(folder))
+    events[0] = {**events[0], "merged": True}
+    try:
+        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            for number, event in enumerate(events):
+                line = json.dumps({**event, "n": number}, ensure_ascii=False, separators=(",", ":"))
+                file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, folder / JOURNAL)
+        shutil.rmtree(folder / PARTS)
+    except OSError as error:
+        raise ConfigError(f"the journals in {folder} cannot be merged: {error.strerror or error}") from error
