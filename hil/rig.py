@@ -26,6 +26,7 @@ from hil.marks import block
 from hil.measure.connect import Connection, next_connection
 from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
 from hil.power.control import Power
+from hil.power.cycles import CycleCounter
 from hil.power.registry import RelaySettings, open_relay
 from hil.power.relay import State
 from hil.rigguard import policy_for
@@ -95,7 +96,10 @@ class Rig:
         self._trace_mark = 0
         self._connection_mark = 0
         self._stack = stack
+        self.firmware_sha256: str | None = None
+        """Hash of the firmware image, once it was written and read back in this run."""
         self._power: Power | None = None
+        self._cycles: CycleCounter | None = None
         self._mongoose: MongooseBoard | None = None
         self._esp_idf: EspIdfBoard | None = None
         self._bus: I2CBus | None = None
@@ -288,6 +292,18 @@ class Rig:
         return self._bus
 
     @property
+    def mongoose_board(self) -> MongooseBoard | None:
+        """The board with Mongoose OS as it is now, or None."""
+        return self._mongoose
+
+    @property
+    def relay_cycles(self) -> int | None:
+        """How often the relay was switched on so far, by whichever run; None without a relay."""
+        if self._power is None:
+            return None
+        return self._power.cycles if self._cycles is None else self._cycles.total
+
+    @property
     def console_board(self) -> EspIdfBoard | None:
         """The board with the ESP-IDF console as it is now, or None."""
         return self._esp_idf
@@ -420,8 +436,17 @@ class Rig:
             settle_us=power.settle_ms * 1000,
             min_off_us=power.minimum_off_ms * 1000,
             safe_state=power.safe_state,
+            on_cycle=self._count_cycle,
         )
         self._stack.callback(self._power.close)  # leaves the relay in its safe state
+
+    def _count_cycle(self, cycles: int) -> None:
+        """A physical relay wears out whoever switches it: its count outlives the run."""
+        if self.emulated is None:
+            if self._cycles is None:
+                power = self.file.power
+                self._cycles = CycleCounter(find_homes().counters, power.port or power.kind, power.channel)
+            self._cycles.add()
 
     def _open_board(self) -> None:
         board = self.file.board

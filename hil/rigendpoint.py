@@ -193,6 +193,16 @@ class RigEndpoint:
         """The time of the logs."""
         return self._here.now
 
+    @property
+    def offset_us(self) -> int:
+        """What is added to a time of the logs to get a time of the rig's clock."""
+        if self._rig.emulated is not None:
+            return 0
+        here = self._here
+        before = self._rig.clock.now
+        there = here.ask(lambda: here.now)
+        return (before + self._rig.clock.now) // 2 - there
+
     def wait(self, until: Callable[[], bool], timeout_us: int) -> bool:
         """Let the board go on until something holds, or for ``timeout_us``; whether it held."""
         console = self._rig.console

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hil.rigfile import capabilities
+from hil.rigidentity import check_board, part_identities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,34 +21,22 @@ __all__ = ["ConsoleLines", "description", "heard"]
 
 
 def description(rig: Rig) -> dict[str, object]:
-    """The fields of the journal's ``rig`` event: every part with its identity."""
+    """The fields of the journal's ``rig`` event: every part with its identity, asked of the part.
+
+    Raises:
+        BoardIdentityError: another board answers than the rig file names.
+    """
     file = rig.file
-    physical = rig.emulated is None
-    firmware = None if rig.boot is None else rig.boot.firmware
-    element = file.element
-    board = {"mcu": file.board.mcu, "mac": file.board.mac, "firmware": firmware}
-    rows = (
-        ("board", file.board.kind, file.board.port, board),
-        ("element", element.part, "", {"serial": element.serial, "revision": element.revision}),
-        ("power", file.power.kind, file.power.port, {"channel": file.power.channel}),
-        ("cloud", file.cloud.mode, "", {"account": file.cloud.account_id, "region": file.cloud.region}),
-    )
+    parts = part_identities(rig)
+    check_board(rig, parts)
     wires = () if file.wiring is None else file.wiring.rows()
     return {
-        "emulated": not physical,
+        "emulated": rig.emulated is not None,
         "clock": rig.clock.kind,
         "description": file.description,
         "file": str(file.path),
-        "parts": [
-            {
-                "part": part,
-                "kind": kind,
-                "physical": physical if part != "cloud" else file.cloud.mode == "aws",
-                "port": port,
-                "identity": {name: value for name, value in identity.items() if value is not None},
-            }
-            for part, kind, port, identity in rows
-        ],
+        "file_sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
+        "parts": parts,
         "wiring": [{"signal": signal, **_given(wire)} for signal, wire in wires],
         "capabilities": sorted(capabilities(file)),
     }

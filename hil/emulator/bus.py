@@ -48,8 +48,12 @@ class Lines:
         sda_gpio: MCU pin that the SDA wire really goes to.
         scl_gpio: MCU pin that the SCL wire really goes to.
         devices: parts on the bus.
-        held_low: SDA is stuck low (a device holds it, or a short).
+        held_low: SDA is stuck low for good (a short, or a dead part).
         open: a wire is broken: nobody is reached.
+        rise_us: how long a line takes to rise through its pull-up; a 1 is seen as a 0 where this is
+            longer than half a bit. 0.4 us is 4.7 kilo-ohm at 100 pF.
+        stuck_clocks: a part that was interrupted within a byte holds SDA until it has seen so many
+            clock pulses.
         analyser: a logic analyser on the wires: firmware that starts while one is attached has each of
             its transactions told to it.
     """
@@ -59,7 +63,14 @@ class Lines:
     devices: list[I2CDevice] = field(default_factory=list)
     held_low: bool = False
     open: bool = False
+    rise_us: float = 0.4
+    stuck_clocks: int = 0
     analyser: Callable[[Transaction], None] | None = None
+
+    @property
+    def sda_is_low(self) -> bool:
+        """Whether somebody holds SDA while the bus should be idle."""
+        return self.held_low or self.stuck_clocks > 0
 
 
 def longest_low_bits(address: int, read: bool, acknowledged: bool, data: bytes = b"") -> int:
@@ -137,13 +148,26 @@ class I2CMaster:
         finally:
             self.hz = configured
 
+    def recover(self, clocks: int = 16) -> None:
+        """Clock pulses and a STOP, as firmware frees the bus when it starts."""
+        self.clock.spend("i2c", clocks * 1_000_000 // self.hz)
+        if (self._sda, self._scl) == (self._lines.sda_gpio, self._lines.scl_gpio):
+            self._lines.stuck_clocks = max(0, self._lines.stuck_clocks - clocks)
+
+    @property
+    def too_fast(self) -> bool:
+        """Whether the lines do not rise in time for this speed."""
+        return self._lines.rise_us * self.hz * 2 > 1_000_000
+
     def _address(self, address: int, *, read: bool, data: bytes = b"") -> I2CDevice:
         self._spend(1)
         lines = self._lines
-        if lines.held_low:
-            raise I2CError("SDA is low while the bus should be idle", hint="something holds the line down")
         if lines.open or (self._sda, self._scl) != (lines.sda_gpio, lines.scl_gpio):
             raise I2CNack(address)
+        if lines.sda_is_low:
+            raise I2CError("SDA is low while the bus should be idle", hint="something holds the line down")
+        if self.too_fast:
+            raise I2CError(f"SDA does not rise in time for {self.hz} Hz", hint="check the pull-ups")
         answering = [d for d in lines.devices if d.acknowledges(address, read)]
         low_us = longest_low_bits(address, read, bool(answering), data) * 1_000_000 // self.hz
         for device in lines.devices:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from hil.clock import World
@@ -559,6 +559,6 @@ def test_a_cut_can_be_permitted_into_a_write(tmp_path: Path) -> None:
 def test_the_policy_can_be_narrowed_but_a_permit_is_asked_for_every_time(tmp_path: Path) -> None:
     guard = make_guard(tmp_path)
     guard.permit(Operation.COUNTER, Facts(SERIAL))
-    guard.policy = dataclasses.replace(guard.policy, expendable=False)
+    guard.policy = msgspec.structs.replace(guard.policy, expendable=False)
     with pytest.raises(GuardRefusal):
         guard.permit(Operation.COUNTER, Facts(SERIAL))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from hil.cloud.local.pki import Variant
     from hil.tls.hello import ClientHello
+    from hil.wire.mqtt import Packet
 
 __all__ = ["FAULTY_CHAINS", "Fault", "SessionLog"]
 
@@ -74,6 +75,7 @@ class SessionLog:
         reason: why it was refused or how it ended.
         closed_us: when it ended, None while it is open.
         packets: MQTT packets: time, ``"in"`` or ``"out"``, the packet's name.
+        received: what the client sent, with the time.
     """
 
     number: int
@@ -91,6 +93,7 @@ class SessionLog:
     reason: str = ""
     closed_us: int | None = None
     packets: list[tuple[int, Literal["in", "out"], str]] = field(default_factory=list)
+    received: list[tuple[int, Packet]] = field(default_factory=list)
 
     def stamp(self, phase: Phase, now: int) -> None:
         """Note when ``phase`` was reached; only the first time counts."""

@@ -126,6 +126,7 @@ class MqttServer:
                 return
             self._last_packet = self._time.now()
             self._log.packets.append((self._last_packet, "in", type(packet).__name__))
+            self._log.received.append((self._last_packet, packet))
             self._handle(packet)
 
     def closed(self) -> None:

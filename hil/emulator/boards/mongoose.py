@@ -35,6 +35,7 @@ from hil.emulator.boards.mongoose_fs import FileSystem, Flash
 from hil.emulator.boards.mongoose_http import Servers
 from hil.emulator.boards.mongoose_i2c import i2c_methods
 from hil.emulator.boards.mongoose_log import ERROR, INFO, WARN, Console, Origin
+from hil.emulator.boards.mongoose_manners import Manners
 from hil.emulator.boards.mongoose_node import Node
 from hil.emulator.boards.mongoose_receive import ReceiveBuffer
 from hil.emulator.boards.mongoose_rpc import MAX_QUEUE, Dispatcher
@@ -93,6 +94,7 @@ class MongooseFirmware:
         mcu: the processor.
         timeline: steps since the board was made; clear it as you like.
         mqtt: the MQTT client of this boot; None until the network is up, or if it is disabled.
+        manners: how the firmware treats its cloud connection; a change counts from the next start on.
         powered: whether the board has power.
         on_download: called when a restart has ended in the ROM loader.
     """
@@ -131,6 +133,7 @@ class MongooseFirmware:
         self._app = app or App()
         self.tls_versions = tls_versions
         self.build = build or Build()
+        self.manners = Manners()
         self._rng = Random(seed)
         self.mcu = Mcu(world, costs, times)
         self._cpu = Processor(world, self.mcu, self.timeline.append)
@@ -411,6 +414,7 @@ class MongooseFirmware:
             atca=atca,
             versions=self.tls_versions,
             build=self.build,
+            manners=self.manners,
         )
 
     def _network(self, node: Node) -> None:
@@ -436,7 +440,7 @@ class MongooseFirmware:
         from hil.emulator.boards.mongoose_mqtt import Mqtt
         from hil.emulator.boards.mongoose_net import Connector
 
-        self.mqtt = Mqtt(Connector(node), dict(self._app.subscriptions))
+        self.mqtt = Mqtt(Connector(node), self._app)
         self.mqtt.run()
 
     def _log(self, file: str, line: int, message: str, level: int = INFO) -> None:

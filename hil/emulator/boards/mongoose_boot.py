@@ -55,19 +55,23 @@ _INIT_I2C = Origin("mgos_deps_init.c", 218)
 
 
 class App(msgspec.Struct, frozen=True):
-    """What the firmware image calls itself, and what it subscribes to.
+    """What the firmware image calls itself, and what it does in the cloud.
 
     Attributes:
         name: application.
         version: its version.
         build: its build id.
-        subscriptions: MQTT topic filters and QoS of the application.
+        subscriptions: MQTT topic filters and QoS of the application; ``{id}`` is the device's id.
+        messages: topic, text and QoS of what it publishes after each connect; likewise.
+        supervises: it watches over the connection as the bare MQTT library does not.
     """
 
     name: str = "hil-rig"
     version: str = "1.0"
     build: str = "20230313-120000"
     subscriptions: tuple[tuple[str, int], ...] = ()
+    messages: tuple[tuple[str, str, int], ...] = ()
+    supervises: bool = False
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -159,6 +163,7 @@ def start_i2c(
         name = f"{arch} I2C{number}"
         master = I2CMaster(world, lines, sda=sda, scl=scl, hz=hz, gap_us=costs.i2c_gap_us, name=name)
         bus = master if lines.analyser is None else TracedBus(master, lines.analyser)
+        master.recover()
         buses[number] = I2CPort(bus, bit_banged=arch == "esp8266")
         pins = f"init ok (SDA: {sda}, SCL: {scl}, freq: {hz})"
         if arch == "esp8266":

@@ -2,7 +2,8 @@
 
 The driver answers yes or no, as the firmware's C functions do. On the ESP8266 the bus is
 bit-banged: a low SDA reads as an acknowledge, so a line that is held low looks like a part at
-every address. Sources: mongoose-os-libs/i2c ``src/mgos_i2c_gpio_master.c``,
+every address. A line that rises too slowly for the speed reads as an acknowledge on any MCU.
+Sources: mongoose-os-libs/i2c ``src/mgos_i2c_gpio_master.c``,
 mongoose-os-libs/rpc-service-i2c ``src/mgos_i2c_service.c``.
 """
 
@@ -54,7 +55,7 @@ class I2CPort:
         except I2CNack:
             return False
         except I2CError:
-            return self._stuck_reads_as_ack
+            return self._stuck_reads_as_ack or self.master.too_fast
         return True
 
     def read(self, address: int, length: int) -> bytes | None:
@@ -66,6 +67,8 @@ class I2CPort:
         except I2CNack:
             return None
         except I2CError:
+            if self.master.too_fast:  # nobody drives the line: it has risen after the first bit
+                return (b"\x7f" + b"\xff" * length)[:length]
             return bytes(length) if self._stuck_reads_as_ack else None
 
 

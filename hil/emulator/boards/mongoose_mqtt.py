@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hil.emulator.boards.mongoose_boot import App
 from hil.emulator.boards.mongoose_log import DEBUG, ERROR, INFO, Origin
 from hil.emulator.boards.mongoose_node import FAILURES, reason_of
 from hil.wire.mqtt import (
@@ -18,11 +19,13 @@ from hil.wire.mqtt import (
     Decoder,
     Packet,
     PingReq,
+    PingResp,
     PubAck,
     PubComp,
     Publish,
     PubRec,
     PubRel,
+    SubAck,
     Subscribe,
     encode,
 )
@@ -42,6 +45,8 @@ _RECONNECT = Origin("mgos_mqtt_conn.c", 551)
 
 CONNACK_TIMEOUT_US = 30_000_000
 """Not documented for the firmware; a knob of the model."""
+REPEAT_US = 10_000_000
+"""How long the application waits for a SUBACK."""
 DAY_S = 86_400.0
 VALID_TIME = 1_500_000_000
 """An earlier time counts as not set (``mqtt.require_time``)."""
@@ -53,12 +58,14 @@ class Mqtt:
 
     Attributes:
         connector: opens the connection; also holds the running firmware's parts.
+        app: what the application does with it.
         subscriptions: topic filter to QoS; renewed after each connect.
         connected: CONNACK 0 came and the connection stands.
         received: messages that were published to the board.
     """
 
     connector: Connector
+    app: App = field(default_factory=App)
     subscriptions: dict[str, int] = field(default_factory=dict)
     connected: bool = False
     received: list[Publish] = field(default_factory=list)
@@ -69,11 +76,17 @@ class Mqtt:
         self._console = node.console
         self._config = node.config
         self._step = node.cpu.step
+        self._manners = node.manners
+        self._id = self._config.text("mqtt.client_id") or self._config.text("device.id")
+        self.subscriptions.update({name.format(id=self._id): qos for name, qos in self.app.subscriptions})
         self._connection: Connection | None = None
         self._decoder = Decoder()
         self._last_packet_us = 0
         self._packet_id = 0
         self._backoff_ms = 0
+        self._failures = 0
+        self._pinged_us: int | None = None
+        self._unanswered: dict[int, tuple[int, Subscribe]] = {}
         self._queue: list[Packet] = []
         self._unacknowledged: dict[int, Publish] = {}
         self._parked = False
@@ -99,7 +112,12 @@ class Mqtt:
         """Subscribe now, and after each further connect."""
         self.subscriptions[topic_filter] = qos
         if self.connected:
-            self._submit(Subscribe(self._next_id(), ((topic_filter, qos),)))
+            self._submit(self._subscription(topic_filter, qos))
+
+    def _subscription(self, topic_filter: str, qos: int) -> Subscribe:
+        packet = Subscribe(self._next_id(), ((topic_filter, qos),))
+        self._unanswered[packet.packet_id] = self._world.now, packet
+        return packet
 
     def _submit(self, packet: Packet) -> None:
         self._queue.append(packet)
@@ -123,6 +141,8 @@ class Mqtt:
 
     def _end(self) -> None:
         was_connected, self.connected = self.connected, False
+        self._pinged_us = None
+        self._unanswered.clear()
         # Subscriptions and messages with QoS come again with the next CONNACK.
         self._queue = [packet for packet in self._queue if isinstance(packet, Publish) and not packet.qos]
         connection, self._connection = self._connection, None
@@ -140,7 +160,8 @@ class Mqtt:
             for end in ("min", "max")
         )
         self._backoff_ms = max(1, min(max(max(self._backoff_ms, 1000) * 2, low), high))
-        wait_ms = round(self.connector.node.rng.uniform(self._backoff_ms * 0.9, self._backoff_ms * 1.1))
+        self._failures += 1
+        wait_ms = self._manners.wait_ms(self._failures, self._backoff_ms, self.connector.node.rng)
         self._console.log(_RECONNECT, f"MQTT0 connecting after {wait_ms} ms")
         self._world.sleep(wait_ms * 1000)
 
@@ -171,8 +192,8 @@ class Mqtt:
             message = config.text("mqtt.will_message").encode()
             will = Publish(topic, message, retain=config.flag("mqtt.will_retain"))
         return Connect(
-            config.text("mqtt.client_id") or config.text("device.id"),
-            config.flag("mqtt.clean_session"),
+            self._id,
+            config.flag("mqtt.clean_session") or not self._manners.keeps_session,
             config.integer("mqtt.keep_alive") & 0xFFFF,
             config.text("mqtt.user") or None,
             config.text("mqtt.pass").encode() or None,
@@ -196,14 +217,50 @@ class Mqtt:
             self._parked = False
         if not self.connected:
             raise self._lost(TimeoutError("no CONNACK"))
-        self._send(PingReq())
+        self._overdue()
         return b""
+
+    def _overdue(self) -> None:
+        """A time has come: for a ping, or for the application to do something about silence."""
+        now = self._world.now
+        silent = self._silent_at()
+        if silent is not None and now >= silent:
+            raise self._lost(TimeoutError("no PINGRESP"))
+        for packet_id, due in self._repeats().items():
+            if now >= due:
+                packet = self._unanswered[packet_id][1]
+                self._unanswered[packet_id] = now, packet
+                self._send(packet)
+        if self._keep_alive_us and now >= self._last_packet_us + self._keep_alive_us:
+            self._pinged_us = now if self._pinged_us is None else self._pinged_us
+            self._send(PingReq())
+
+    @property
+    def _keep_alive_us(self) -> int:
+        return (self._config.integer("mqtt.keep_alive") & 0xFFFF) * 1_000_000
+
+    def _silent_at(self) -> int | None:
+        """When a PINGREQ will have waited too long; that makes one and a half keep-alive times."""
+        if self._pinged_us is None or not (self.app.supervises and self._manners.notices_silence):
+            return None
+        return self._pinged_us + self._keep_alive_us // 2
+
+    def _repeats(self) -> dict[int, int]:
+        """Packet id of each unanswered SUBSCRIBE and when it is sent again."""
+        if not (self.app.supervises and self._manners.repeats_subscribe):
+            return {}
+        return {packet_id: sent + REPEAT_US for packet_id, (sent, _) in self._unanswered.items()}
 
     def _patience(self) -> int | None:
         if not self.connected:
             return self._last_packet_us + CONNACK_TIMEOUT_US
-        keep_alive_us = (self._config.integer("mqtt.keep_alive") & 0xFFFF) * 1_000_000
-        return self._last_packet_us + keep_alive_us if keep_alive_us else None
+        dues = list(self._repeats().values())
+        if self._keep_alive_us:
+            dues.append(self._last_packet_us + self._keep_alive_us)
+        silent = self._silent_at()
+        if silent is not None:
+            dues.append(silent)
+        return min(dues, default=None)
 
     def _decoded(self, data: bytes) -> list[Packet]:
         try:
@@ -217,29 +274,40 @@ class Mqtt:
 
     def _packet(self, packet: Packet) -> None:
         if isinstance(packet, ConnAck):
-            self._connack(packet.code)
+            self._connack(packet)
             return
         self._console.log(_EVENT, f"MQTT0 {type(packet).__name__}", DEBUG)
         if isinstance(packet, Publish):
             self.received.append(packet)
-            if packet.qos:
+            if packet.qos and self._manners.acknowledges:
                 self._send(PubAck(packet.packet_id))
         elif isinstance(packet, PubAck | PubComp):
             self._unacknowledged.pop(packet.packet_id, None)
         elif isinstance(packet, PubRec):
             self._send(PubRel(packet.packet_id))
+        elif isinstance(packet, SubAck):
+            self._unanswered.pop(packet.packet_id, None)
+        elif isinstance(packet, PingResp):
+            self._pinged_us = None
+            if self._unacknowledged and self._manners.repeats_publish:
+                # The library sends the oldest again when the server has shown that it is there.
+                self._send(replace(next(iter(self._unacknowledged.values())), dup=True))
 
-    def _connack(self, code: int) -> None:
+    def _connack(self, packet: ConnAck) -> None:
+        code = packet.code
         self._console.log(_EVENT, f"MQTT0 CONNACK {code}", INFO if code == 0 else ERROR)
         self._step("connack" if code == 0 else "refused", code=code)
         if code:
             raise ConnectionAbortedError(f"refused with code {code}")
         self.connected = True
-        self._backoff_ms = 0
-        for topic_filter, qos in self.subscriptions.items():
-            self._send(Subscribe(self._next_id(), ((topic_filter, qos),)))
-            self._console.log(_SUB, f"MQTT0 sub {topic_filter} @ {qos}")
+        self._backoff_ms = self._failures = 0
+        if not (packet.session_present and self.app.supervises):
+            for topic_filter, qos in self.subscriptions.items():
+                self._send(self._subscription(topic_filter, qos))
+                self._console.log(_SUB, f"MQTT0 sub {topic_filter} @ {qos}")
         self._queue[:0] = [replace(message, dup=True) for message in self._unacknowledged.values()]
+        for topic, text, qos in self.app.messages:
+            self.publish(topic.format(id=self._id), text.encode(), qos)
 
     def _drain(self) -> None:
         """Send what the application asked for meanwhile."""

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from hil.emulator.boards.mongoose_careless import behind_buffer, verifier
 from hil.emulator.boards.mongoose_log import DEBUG, ERROR, Origin
 from hil.emulator.boards.mongoose_node import FAILURES, HANDSHAKE_TIMEOUT_US, Node, Plain, reason_of
 from hil.emulator.boards.mongoose_tls import (
@@ -80,7 +81,7 @@ class Connector:
         key = config.text("mqtt.ssl_key") or config.text("mqtt.ssl_cert")
         try:
             connection = connect(
-                stream,
+                behind_buffer(stream, self.node.manners),
                 server_name=host,
                 roots=certificates(self.node, "mqtt.ssl_ca_cert"),
                 chain=[one.public_bytes(Encoding.DER) for one in certificates(self.node, "mqtt.ssl_cert")],
@@ -89,6 +90,7 @@ class Connector:
                 versions=self.node.versions,
                 observer=Observer(self.node.cpu),
                 deadline=self.node.world.now + HANDSHAKE_TIMEOUT_US,
+                verify=verifier(self.node.manners),
             )
         except FAILURES as error:
             reason = reason_of(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from hil.emulator.boards.mongoose_manners import Manners
 from hil.errors import CertificateError, CloudError, DeviceError, HilError, UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Node:
         atca: the element, None if it is not available.
         versions: what the TLS library was built with.
         build: what it leaves to the element.
+        manners: how it treats its cloud connection.
     """
 
     world: World
@@ -119,6 +121,7 @@ class Node:
     atca: Atca | None
     versions: Sequence[Version]
     build: Build
+    manners: Manners = field(default_factory=Manners)
 
 
 def reason_of(error: Exception) -> str:
