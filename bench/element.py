@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from bench.figures import Figure
-from hil.clock import WallClock, World, wall_us
+from hil.clock import World, wall_us
 from hil.element.device import Element
 from hil.emulator.bus import I2CMaster, Lines
 from hil.emulator.chip import Chip, Memory, load_profile
@@ -37,26 +37,6 @@ for part in parts:
     part.power_on()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-
-
-class RealTime(WallClock):
-    """Time as a world keeps it on the wall clock: each step ends when it is due, lateness does not add up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._due = wall_us()
-
-    @property
-    def now(self) -> int:
-        return self._due
-
-    def sleep(self, us: int) -> None:
-        self._due += max(0, us)
-        super().sleep(self._due - wall_us())
-
-    def spend(self, category: str, us: int) -> None:
-        super().spend(category, us)
-        self.sleep(us)
 
 
 def provisioned() -> Memory:
@@ -128,12 +108,12 @@ def memory() -> Figure:
     return Figure("element: 1000 parts in a process", int(peak.stdout) * unit / 1e6, "MB", 200)
 
 
-def sign_ms(clock: World | RealTime, measured_by: Callable[[], int]) -> float:
+def sign_ms(world: World, measured_by: Callable[[], int]) -> float:
     """Milliseconds that one sign_digest takes."""
-    chip = Chip(load_profile("atecc508a"), provisioned(), now=lambda: clock.now)
+    chip = Chip(load_profile("atecc508a"), provisioned(), now=lambda: world.now)
     chip.power_on()
-    clock.sleep(1_000)
-    bus = I2CMaster(clock, Lines(12, 14, [chip]), sda=12, scl=14)
+    world.sleep(1_000)
+    bus = I2CMaster(world, Lines(12, 14, [chip]), sda=12, scl=14)
     element = Element(bus, 0x60, "atecc508a")
     times = []
     for _ in range(ROUNDS):
@@ -146,7 +126,8 @@ def sign_ms(clock: World | RealTime, measured_by: Callable[[], int]) -> float:
 def real_time() -> Figure:
     with World() as world:
         modelled = sign_ms(world, lambda: world.now)
-    real = sign_ms(RealTime(), wall_us)
+    with World(paced=True) as world:  # as `hil emulate` serves it
+        real = sign_ms(world, wall_us)
     note = f"modelled {modelled:.1f} ms, real {real:.1f} ms"
     return Figure("element: Sign in real time, late by", real - modelled, "ms", modelled * 0.1 + 2, note=note)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from elementpage import element_coverage_page
+
 from hil.errors import EXIT_CODES
 from hil.rigfile import CAPABILITIES
 from hil.rigfile.schema import reference_rows
@@ -77,7 +79,11 @@ def _code(text: str) -> str:
     return text if text in plain or text.startswith(("whole", "number,")) else f"`{text}`"
 
 
-PAGES = {"rig-file.md": rig_file_page, "exit-codes.md": exit_codes_page}
+PAGES = {
+    "rig-file.md": rig_file_page,
+    "exit-codes.md": exit_codes_page,
+    "element-coverage.md": element_coverage_page,
+}
 """File: what makes its content."""
 
 

@@ -35,7 +35,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BLOCKED_EXIT",
+    "DIFFERENT_EXIT",
     "EXIT_CODES",
+    "NOT_QUALIFIED_EXIT",
+    "NO_BASELINE_EXIT",
     "BoardIdentityError",
     "CertificateError",
     "CloudError",
@@ -212,6 +216,12 @@ class GuardRefusal(HilError):
     exit_code = 18
 
 
+# Answers that are no errors: what a session or a command exits with when it has done its work.
+BLOCKED_EXIT = 20
+DIFFERENT_EXIT = 21
+NO_BASELINE_EXIT = 22
+NOT_QUALIFIED_EXIT = 23
+
 EXIT_CODES: dict[int, str] = {
     10: "any other error of ours",
     11: "usage: a command or option makes no sense",
@@ -223,5 +233,9 @@ EXIT_CODES: dict[int, str] = {
     17: "cloud: the control plane or the endpoint refused",
     18: "guard: an irreversible operation had no permit; nothing was sent",
     19: "world: the emulated world broke or waited for nobody",
+    BLOCKED_EXIT: "blocked: no test failed, but some stand on something that was not there",
+    DIFFERENT_EXIT: "different: `hil compare` found something changed, new or missing",
+    NO_BASELINE_EXIT: "no baseline: nobody has approved one for this part and revision",
+    NOT_QUALIFIED_EXIT: "not qualified: `hil qualify` did its work and the release does not pass",
 }
 """Exit codes of the ``hil`` command and of a session that a rig error ended."""

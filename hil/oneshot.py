@@ -19,7 +19,7 @@ from hil.cloud import awsguard
 from hil.errors import DeviceError, UsageError
 from hil.marks import reason_of
 from hil.records.header import new_run
-from hil.rig import open_rig
+from hil.rigopen import open_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import provision
-from hil.rigguard import named_config
+from hil.errors import DeviceError
+from hil.marks import block
+from hil.rigguard import rig_config
 
 if TYPE_CHECKING:
     from hil.element.device import LockState
@@ -76,6 +78,15 @@ class Parts:
         elif kept is not self._current:
             self._insert(kept)
 
+    def next_part(self) -> None:
+        """Somebody inserts another part, power off: on an emulated rig a blank one comes."""
+        rig = self._rig
+        rig.guard.forget()
+        if rig.emulated is None:
+            rig.power_on()
+        else:
+            self._insert(_Part(rig.emulated.new_memory(), "blank"))
+
     def _check_physical(self, state: str | None) -> None:
         if state is None:
             return
@@ -90,10 +101,13 @@ class Parts:
         assert emulated is not None, "the caller asked"
         part = _Part(emulated.new_memory(), "blank")
         self._insert(part)
-        if state in ("config-locked", "provisioned"):
-            self._configure(part)
-        if state == "provisioned":
-            self._provision(part)
+        try:
+            if state in ("config-locked", "provisioned"):
+                self._configure(part)
+            if state == "provisioned":
+                self._provision(part)
+        except DeviceError as error:
+            block(f"no part could be prepared as {state} ({error.message}); the locks suite says more")
         return part
 
     def _insert(self, part: _Part) -> None:
@@ -107,10 +121,9 @@ class Parts:
 
     def _configure(self, part: _Part) -> None:
         rig = self._rig
-        name = rig.file.element.config
-        if name is None:
+        if rig.file.element.config is None:
             pytest.skip(f"{rig.name} names no element configuration: add `config:` to its `element:` section")
-        provision.lock_configuration(rig.element, rig.guard, named_config(name))
+        provision.lock_configuration(rig.element, rig.guard, rig_config(rig.file))
         part.state = "config-locked"
 
     def _provision(self, part: _Part) -> None:

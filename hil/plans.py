@@ -5,11 +5,10 @@ plan           tests        parallel  rig errors   quarantine          samples
 =============  ===========  ========  ===========  ==================  =======
 (none)         all          no        counted      tolerated           as in the rig file
 nightly        reversible   yes       one retry    tolerated           29 at least
-qualification  all          no        counted      counts as any test  59 at least
 =============  ===========  ========  ===========  ==================  =======
 
 Samples are connections per measurement on a physical rig: 29 without one exceedance show that nine
-of ten stay below the limit, 59 that nineteen of twenty do, each with 95 % confidence
+of ten stay below the limit, with 95 % confidence
 (:func:`hil.measure.statistics.samples_needed`).
 """
 
@@ -63,11 +62,7 @@ class Plan:
 
 NO_PLAN = Plan()
 PLANS: dict[str, Plan] = {
-    plan.name: plan
-    for plan in (
-        Plan("nightly", reversible_only=True, parallel=True, retries=1, samples=29),
-        Plan("qualification", tolerates_quarantine=False, samples=59),
-    )
+    plan.name: plan for plan in (Plan("nightly", reversible_only=True, parallel=True, retries=1, samples=29),)
 }
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from hil.run import Run
+    from hil.workers import Controller
 
 __all__: list[str] = []
 
@@ -24,6 +25,7 @@ MARKS = (
 DEFAULT_RIG = "emulated-esp8266-atecc508a"
 
 _RUN: pytest.StashKey[Run | None] = pytest.StashKey()
+_CONTROLLER: pytest.StashKey[Controller | None] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +47,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--allow-aws", default=None, metavar="ACCOUNT",
         help="let this run use that real AWS account; the rig file must name it too (`cloud: {mode: aws}`)",
     )  # fmt: skip
+    group.addoption(
+        "--plan", default=None, metavar="NAME",
+        help="what the run is for: `nightly` (reversible tests, rigs in parallel, one retry after a rig"
+        " error)",
+    )  # fmt: skip
+    group.addoption(
+        "--quarantine", default=None, metavar="FILE",
+        help="list of known problems that are tolerated (default: quarantine.yaml, if there is one)",
+    )  # fmt: skip
     group.addoption("--runs", default=None, metavar="DIR", help="where runs are written (default: ./runs)")
     group.addoption(
         "--no-report", action="store_true", help="write the journal and JUnit, not the HTML report"
@@ -57,7 +68,23 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
     config.stash[_RUN] = None
+    config.stash[_CONTROLLER] = None
     config.pluginmanager.import_plugin("hil.fixtures")
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        from hil.workers import Controller
+
+        config.stash[_CONTROLLER] = controller = Controller(config, lambda: get_run(config))
+        config.pluginmanager.register(controller, "hil-controller")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """A plan spreads its rigs over processes, if pytest-xdist is there and nobody chose a number."""
+    if config.getoption("--plan") and not hasattr(config, "workerinput"):
+        from hil.workers import spread
+
+        spread(config)
+    return (yield)
 
 
 def get_run(config: pytest.Config) -> Run:
@@ -70,13 +97,18 @@ def get_run(config: pytest.Config) -> Run:
         from hil.run import Run
 
         run = config.stash[_RUN] = Run.from_options(config)
+        run.has_workers = config.pluginmanager.has_plugin("xdist")
     return run
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Rigs named on the command line are checked before anything is collected."""
-    if session.config.getoption("--rig") or session.config.getoption("--fault"):
-        get_run(session.config)
+    """What the command line names is checked before anything is collected."""
+    if any(session.config.getoption(name) for name in ("--rig", "--fault", "--plan")):
+        run = get_run(session.config)
+        if run.options.plan.name and not hasattr(session.config, "workerinput"):
+            from hil.progress import watch
+
+            watch(session.config, run, session.config.stash[_CONTROLLER])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,16 +126,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Start and end of a test that uses a rig go into the journal."""
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Start and end of a test that uses a rig go into the journal; a broken rig may get another try."""
     run = item.config.stash[_RUN]
     if run is None or not run.concerns(item):
         return (yield)
     run.test_starts(item)
     try:
-        return (yield)
-    finally:
-        run.test_ends(item)
+        result = yield
+    except BaseException:
+        run.breaks_off()
+        raise
+    run.test_ends(item)
+    while run.wants_retry():
+        from hil.retry import run_again
+
+        run_again(run, item, nextitem)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -121,24 +162,36 @@ def pytest_runtest_makereport(
     """Evidence is attached at the moment of failure."""
     report = yield
     run = item.config.stash[_RUN]
-    if run is not None and run.concerns(item):
-        run.phase_ended(item, call, report)
+    if run is not None:
+        if run.concerns(item):
+            run.phase_ended(item, call, report)
+        elif report.failed:
+            run.foreign_failures = True
     return report
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """An attempt whose rig broke and that is made once more is neither passed nor failed."""
+    outcome: str = report.outcome
+    if outcome == "rerun":
+        return "rig error, tried again", "R", ("RIG ERROR, TRIED AGAIN", {"yellow": True})
+    return None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Safe state, end of the journal, views; a broken bench has an exit code of its own."""
-    run = session.config.stash[_RUN]
-    if run is not None:
-        code = run.finish(int(session.exitstatus))
-        session.exitstatus = code
+    end = session.config.stash[_CONTROLLER] or session.config.stash[_RUN]
+    if end is not None:
+        session.exitstatus = end.finish(int(session.exitstatus))
 
 
 def pytest_report_header(config: pytest.Config) -> Sequence[str]:
     """Which rigs, and whether they are physical."""
     run = config.stash[_RUN]
-    return [] if run is None else run.header()
+    return [] if run is None else run.head_lines()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -100,7 +100,7 @@ class Quarantine:
 
 
 def _of_mark(item: pytest.Item, mark: pytest.Mark) -> Entry:
-    given = dict(zip(("reason", "issue", "until"), mark.args, strict=False)) | mark.kwargs
+    given = dict(zip(("reason", "issue", "until"), mark.args, strict=False)) | dict(mark.kwargs)
     if set(given) != {"reason", "issue", "until"}:
         raise UsageError(
             f"{item.nodeid}: quarantine needs reason, issue and until",

@@ -10,13 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hil.board.mongoose import MongooseBoard
-from hil.clock import Clock, WallClock
-from hil.diagnosis import diagnose_silence
+from hil.diagnosis import diagnose_restarts, diagnose_silence
 from hil.element.device import Element, LockState
 from hil.errors import DeviceError, DeviceTimeout, RigError, UsageError
+from hil.guard.consoles import console_init
 from hil.guard.filter import GuardedBus
-from hil.guard.guard import Guard
-from hil.guard.ledger import Ledger
 from hil.guard.line import GuardedLine
 from hil.guard.powercut import GuardedRelay
 from hil.homes import find_homes
@@ -27,25 +25,25 @@ from hil.measure.connect import Connection, next_connection
 from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
 from hil.power.control import Power
 from hil.power.cycles import CycleCounter
-from hil.power.registry import RelaySettings, open_relay
+from hil.power.registry import open_relay
 from hil.power.relay import State
-from hil.rigguard import policy_for
-from hil.riglock import RigLock
+from hil.rigpower import relay_settings
 from hil.rigrecord import ConsoleLines, description, heard
 from hil.rigwitness import RigWitness
 from hil.serialport import open_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hil.board.bootlog import Boot
     from hil.board.console import Console
     from hil.board.espidf import EspIdfBoard
     from hil.board.transcript import Mark
-    from hil.clock import Calendar, World
+    from hil.clock import Calendar, Clock, World
     from hil.element.certificates.anchors import Anchor
     from hil.element.certificates.trustgo import TrustChain
     from hil.emulator.builder import EmulatedRig
+    from hil.guard.guard import Guard
     from hil.i2c.bus import I2CBus
     from hil.parts import Parts
     from hil.records.journal import Journal
@@ -54,7 +52,9 @@ if TYPE_CHECKING:
     from hil.rignet import RigNetwork
     from hil.serialport.port import Port
 
-__all__ = ["Rig", "open_rig"]
+__all__ = ["Rig"]
+
+STILL_US = 2_000_000
 
 
 class Rig:
@@ -108,6 +108,7 @@ class Rig:
         self._measurements: Measurements | None = None
         self._silence: str | None = None
         self._console_mark: Mark | None = None
+        self._boots_seen = 0
         self._esp_idf_ready = False
         self.ports: list[Port | I2CBus] = []
         guard.witness = RigWitness(self)
@@ -142,20 +143,54 @@ class Rig:
 
     def power_on(self) -> None:
         """On, and wait for the board's start; its absence is kept, not raised: see :attr:`boot`."""
+        self.start_by(self.power.on)
+
+    def interrupt_power(self, for_us: int) -> None:
+        """Take the power away for a moment, shorter than :attr:`power` would; see :attr:`boot`.
+
+        A board that does not notice keeps its :attr:`boot`.
+        """
+        before, relay = self.boot, self.power.relay
+
+        def interrupt() -> None:
+            relay.off()
+            self.clock.sleep(for_us)
+            self.power.on()
+
+        self.start_by(interrupt)
+        if self.boot is None and self._still_answers():
+            self.boot = before
+
+    def start_by(self, cause: Callable[[], None]) -> None:
+        """Wait for the start that ``cause`` makes, power or a reset; kept as by :meth:`power_on`."""
         self.boot, self._silence = None, None
         self._esp_idf_ready = False
-        if self._mongoose is not None:
-            self._mongoose.expect_boot()
         board = self._mongoose or self._esp_idf
+        if board is not None:
+            board.expect_boot()
         mark = None if board is None else board.console.mark()
-        self.power.on()
+        cause()
         if board is None or mark is None:
             return
         timeout_ms = self.file.board.boot_timeout_ms
         try:
             self.boot = self._wait_for_start(timeout_ms * 1000)
         except DeviceTimeout:
-            self._silence = diagnose_silence(self.file, heard(board.console, mark), timeout_ms)
+            said = heard(board.console, mark)
+            relay = State.UNKNOWN if self._power is None else self._power.relay.readback()
+            answers = self._still_answers()
+            self._silence = diagnose_silence(self.file, said, timeout_ms, relay=relay, answers=answers)
+
+    def _still_answers(self) -> bool:
+        """Whether the firmware runs although no start of it was seen."""
+        try:
+            if self._mongoose is not None:
+                self._mongoose.rpc.call("RPC.Ping", timeout_us=STILL_US)
+            elif self._esp_idf is not None:
+                self._esp_idf.attach()
+        except DeviceError:
+            return False
+        return True
 
     def _wait_for_start(self, timeout_us: int) -> Boot | None:
         if self._mongoose is not None:
@@ -218,13 +253,17 @@ class Rig:
             raise UsageError(f"the board of {self.name} has no ESP-IDF console")
         self.need_start()
         if not self._esp_idf_ready:
-            # A delivered Trust part is locked, so that init changes nothing; any other is refused.
-            delivered = self.file.element.state == "trust"
-            self._esp_idf.init(
-                locks=LockState(config=True, data=True, slots=frozenset()) if delivered else None
-            )
+            self._init_console(self._esp_idf)
             self._esp_idf_ready = True
         return self._esp_idf
+
+    def _init_console(self, board: EspIdfBoard) -> None:
+        """A delivered Trust part is locked, so that ``init`` changes nothing; any other is refused."""
+        if self.file.element.state != "trust":
+            board.init()
+        port = self.file.board.port
+        with console_init(self.guard, port, lambda: board.chip_info().serial.hex()):
+            board.init(locks=LockState(config=True, data=True, slots=frozenset()))
 
     def delivered_chain(self) -> TrustChain:
         """The certificates that the element was delivered with, read over the board or the bus."""
@@ -386,15 +425,36 @@ class Rig:
         self._connection_mark = 0 if self._cloud is None else self._cloud.connection_count
         board = self._mongoose or self._esp_idf
         self._console_mark = None if board is None else board.console.transcript.mark()
+        self._boots_seen = len(self.unexpected_boots)
+
+    @property
+    def unexpected_boots(self) -> tuple[Boot, ...]:
+        """Starts of the board that nobody had announced, oldest first."""
+        board = self._mongoose or self._esp_idf
+        return () if board is None else board.unexpected_boots
+
+    def restarted_by_itself(self) -> str | None:
+        """What to say of restarts since the test began that nobody had announced; None without one."""
+        board = self._mongoose or self._esp_idf
+        if board is None:
+            return None
+        board.console.drain()
+        restarts = self.unexpected_boots[self._boots_seen :]
+        return diagnose_restarts(restarts) if restarts else None
+
+    def console_since_test(self) -> str:
+        """What crossed the console since the test began."""
+        board = self._mongoose or self._esp_idf
+        if board is None or self._console_mark is None:
+            return ""
+        return board.console.transcript.render(self._console_mark)
 
     def evidence(self) -> Sequence[tuple[str, str]]:
         """What was seen on the wire since the test began: ``(title, text)``."""
         found = []
-        board = self._mongoose or self._esp_idf
-        if board is not None and self._console_mark is not None:
-            text = board.console.transcript.render(self._console_mark)
-            if text:
-                found.append(("console", text))
+        text = self.console_since_test()
+        if text:
+            found.append(("console", text))
         since = self.trace[self._trace_mark :]
         if since:
             found.append(("I2C", listing(since)))
@@ -405,31 +465,28 @@ class Rig:
             found.append(("world", self.world.describe()))
         return found
 
+    def record_close(self) -> None:
+        """Journal what the parts are now, after the tests; they are powered for it."""
+        if self._power is not None and self._power.commanded is not State.ON:
+            self.power_on()
+        self.journal.event("rig", rig=self.name, phase="close", **description(self))
+
     def close(self) -> None:
         """Safe state, ports closed, lock given back; whatever happens."""
         self._stack.close()
 
     # -- opening -----------------------------------------------------------------------------
 
-    def _open_power(self) -> None:
+    def open_power(self) -> None:
+        """Open the relay; it is not switched.
+
+        Raises:
+            PortError, RelayError, ConfigError: it cannot be reached or used.
+        """
         if self.file.power.kind == "none":
             return
         power = self.file.power
-        settings = RelaySettings(
-            kind=power.kind,
-            port=power.port,
-            channel=power.channel,
-            channels=power.channels,
-            address=power.address,
-            active_low=power.active_low,
-            serial=power.serial,
-            user=power.user,
-            password="" if power.password is None else power.password.value(),
-            on_command=power.on_command,
-            off_command=power.off_command,
-            state_command=power.state_command,
-            on_pattern=power.on_pattern,
-        )
+        settings = relay_settings(power)
         self._power = Power(
             GuardedRelay(open_relay(settings, self.clock), self.guard, self.clock),
             self.clock,
@@ -448,7 +505,12 @@ class Rig:
                 self._cycles = CycleCounter(find_homes().counters, power.port or power.kind, power.channel)
             self._cycles.add()
 
-    def _open_board(self) -> None:
+    def open_board(self) -> None:
+        """Open the board's console.
+
+        Raises:
+            PortError: the port is absent, busy or not permitted.
+        """
         board = self.file.board
         if board.kind == "mongoose-os":
             port = GuardedLine(self._port(board.port, board.baud), self.guard, "rpc")
@@ -463,7 +525,12 @@ class Rig:
             self._esp_idf.before_send = self.guard.check_call
             self._stack.callback(self._esp_idf.close)
 
-    def _open_bus(self) -> None:
+    def open_bus(self) -> None:
+        """Open the way to the element's I2C bus; the board's console comes before it.
+
+        Raises:
+            PortError, RigError: it cannot be opened.
+        """
         if self.file.bus.kind == "board":
             if self._mongoose is not None:
                 # The guard looks at every call of this board's client: no second look is needed.
@@ -486,69 +553,3 @@ class Rig:
         port = open_port(url, clock=self.clock, baud=baud)
         self.ports.append(port)
         return port
-
-
-def open_rig(
-    file: RigFile,
-    *,
-    faults: Sequence[str],
-    allow_irreversible: frozenset[str],
-    journal: Journal,
-    calendar: Calendar,
-    allow_aws: str | None = None,
-) -> Rig:
-    """Lock the rig, open its ports, power the board and wait for its start.
-
-    Raises:
-        RigBusyError: another process owns it.
-        PortError, RelayError: a port or the relay does not work.
-        UsageError: faults on a physical rig.
-    """
-    if faults and not file.emulated:
-        raise UsageError(f"{file.rig} is physical: faults are for emulated rigs")
-    with ExitStack() as stack:
-        lock = stack.enter_context(RigLock(file))
-        emulated: EmulatedRig | None = None
-        clock: Clock = WallClock()
-        if file.emulated:
-            from hil.emulator.builder import build
-
-            emulated = stack.enter_context(build(file, faults=faults, calendar=calendar))
-            clock = emulated.world
-        # Parts that end with this process need no ledger behind it; every other part does.
-        passing = file.emulation is not None and file.emulation.state_file is None
-        ledgers = journal.folder / "ledgers" if passing else find_homes().ledgers
-        guard = Guard(
-            policy_for(file, allow_irreversible),
-            Ledger(ledgers, calendar, durable=not passing),
-            owns_rig=lambda: lock.held,
-            record=lambda kind, fields: _record(journal, file.rig, file.emulated, kind, fields),
-            clock=clock,
-            rig=file.rig,
-        )
-        rig = Rig(
-            file,
-            clock=clock,
-            calendar=calendar,
-            journal=journal,
-            guard=guard,
-            stack=ExitStack(),
-            emulated=emulated,
-            allow_aws=allow_aws,
-        )
-        stack.callback(rig._stack.close)
-        rig._open_power()
-        rig._open_board()
-        rig._open_bus()
-        if rig._power is not None:
-            rig.power_cycle()
-        journal.event("rig", rig=file.rig, phase="open", **description(rig))
-        rig._stack = stack.pop_all()
-        return rig
-
-
-def _record(journal: Journal, rig: str, emulated: bool, kind: str, fields: object) -> None:
-    assert isinstance(fields, dict), "the guard hands over its fields"
-    journal.event(kind, rig=rig, emulated=emulated, **fields)
-    if fields["phase"] == "intent" and not emulated:
-        journal.sync()

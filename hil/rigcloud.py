@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hil.cloud.devicepolicy import device_policy, wildcard_policy
 from hil.cloud.ledgerfile import open_ledger
 from hil.cloud.local.pki import CHAIN_KINDS
-from hil.cloud.registration import Registrar
+from hil.cloud.pem import load_certificate, to_der
+from hil.cloud.registration import Registrar, Registration
+from hil.cloud.registry import certificate_id
 from hil.cloud.session import CloudSession
 from hil.element.certificates.selfsigned import signing_request
 from hil.element.keys import ElementSigningKey
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     from hil.cloud.local.endpoint import Endpoint
-    from hil.cloud.registration import Registration
     from hil.element.device import Element
     from hil.rig import Rig
 
@@ -137,12 +138,33 @@ class RigCloud:
         document = make(self.session.account_id, self.session.region)
         return self.registrar.ensure_policy(POLICY, document)
 
-    def register(self, element: Element, *, slot: int = 0, thing: str | None = None) -> Registration:
-        """Register the element's key by a certificate request that it signs (way 2)."""
+    def register(
+        self, element: Element, *, slot: int = 0, thing: str | None = None, renew: bool = False
+    ) -> Registration:
+        """Register the element's key by a certificate request that it signs (way 2).
+
+        With ``renew`` by another certificate, although there is one.
+        """
         name = thing or self.thing
         request = signing_request(ElementSigningKey(element, slot), f"CN={name}")
         policy = self.ensure_policy()
-        return self.registrar.from_csr(pem(request, "CERTIFICATE REQUEST"), thing=name, policy=policy)
+        return self.registrar.from_csr(
+            pem(request, "CERTIFICATE REQUEST"), thing=name, policy=policy, renew=renew
+        )
+
+    def unregistered(self, certificate: str) -> Registration:
+        """What a board is configured with although the cloud does not know its certificate (PEM)."""
+        identity = certificate_id(to_der(load_certificate(certificate)))
+        arn = f"arn:aws:iot:{self.session.region}:{self.session.account_id}:cert/{identity}"
+        return Registration(
+            certificate_id=identity,
+            certificate_arn=arn,
+            pem=certificate,
+            endpoint=self.host,
+            thing=self.session.name(self.thing),
+            policy="",
+            way="own-ca",
+        )
 
     @property
     def thing(self) -> str:

@@ -6,9 +6,11 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from hil.clock import Calendar
 from hil.errors import ConfigError
 from hil.guard.requirements import Policy, config_digest
 from hil.homes import find_homes, made
+from hil.records.journal import utc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,17 +18,20 @@ if TYPE_CHECKING:
     from hil.element.configzone import ConfigZone
     from hil.rigfile import RigFile
 
-__all__ = ["approve", "approved", "named_config", "policy_for"]
+__all__ = ["approvals", "approve", "approved", "named_config", "policy_for", "revoke", "rig_config"]
 
 
 class _NamedConfig:
-    """The digest of one shipped configuration; the file is read when somebody asks."""
+    """The digest of the configuration that a rig file names; it is read when somebody asks."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, file: RigFile) -> None:
+        self._file = file
+        self._digest: str | None = None
 
     def __contains__(self, digest: object) -> bool:
-        return digest == config_digest(named_config(self._name).to_bytes())
+        if self._digest is None:
+            self._digest = config_digest(rig_config(self._file).to_bytes())
+        return digest == self._digest
 
 
 def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
@@ -35,13 +40,12 @@ def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
     What an emulated element is spared (:mod:`hil.guard.requirements`) is decided by the ports that
     are opened later, not here.
     """
-    name = file.element.config
     return Policy(
         serial=file.element.serial,
         expendable=file.element.expendable,
         allowed_serials=frozenset(serial.lower() for serial in allow_irreversible),
         approved_configs=approved(),
-        emulated_configs=() if name is None else _NamedConfig(name),
+        emulated_configs=() if file.element.config is None else _NamedConfig(file),
         accepted_findings=frozenset(file.element.accepted_findings),
         production=file.element.production,
         part=file.element.part,
@@ -49,8 +53,26 @@ def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
     )
 
 
-def named_config(name: str) -> ConfigZone:
-    """An element configuration of ``rigs/configs`` (or of the project's folder of that name).
+def rig_config(file: RigFile) -> ConfigZone:
+    """The element configuration that a rig file names, from the ``configs`` folder beside it or ours.
+
+    Raises:
+        ConfigError: it names none, or the file is not there.
+    """
+    name = file.element.config
+    if name is None:
+        raise ConfigError(
+            f"{file.rig} names no element configuration", hint="add `config: NAME` to its `element:` section"
+        )
+    return named_config(name, file.path.parent / "configs")
+
+
+def named_config(name: str, beside: Path | None = None) -> ConfigZone:
+    """An element configuration by name.
+
+    Args:
+        name: the file's name without its suffix.
+        beside: a folder to look into first; then come the project's ``rigs/configs`` and the shipped ones.
 
     Raises:
         ConfigError: there is none of that name, or it cannot be read.
@@ -58,7 +80,8 @@ def named_config(name: str) -> ConfigZone:
     from hil.element.configfiles import parse_config
 
     shipped = files("hil.rigs") / "configs"
-    for folder in (find_homes().baselines.parent / "rigs" / "configs", shipped):
+    project = find_homes().baselines.parent / "rigs" / "configs"
+    for folder in (*([] if beside is None else [beside]), project, shipped):
         path = folder / f"{name}.yaml"
         if path.is_file():
             return parse_config(path.read_text(encoding="utf-8"), "yaml", str(path))
@@ -72,27 +95,49 @@ def _approvals() -> Path:
     return find_homes().ledgers / "approved-configurations.json"
 
 
-def approved() -> frozenset[str]:
-    """Digests of the configurations that somebody has reviewed.
+def approvals() -> dict[str, dict[str, str]]:
+    """The configurations that somebody has reviewed: digest → when, by whom, under which name.
 
     Raises:
         ConfigError: the file is damaged.
     """
     path = _approvals()
     if not path.exists():
-        return frozenset()
+        return {}
     try:
-        return frozenset(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {str(digest): {str(k): str(v) for k, v in note.items()} for digest, note in rows.items()}
+    except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged: {error}", hint="approve the configurations again") from error
 
 
-def approve(config: bytes) -> str:
-    """Remember that a configuration was reviewed; returns its digest."""
+def approved() -> frozenset[str]:
+    """Digests of the configurations that somebody has reviewed."""
+    return frozenset(approvals())
+
+
+def approve(config: bytes, *, name: str = "", by: str = "") -> str:
+    """Remember that a configuration was reviewed; returns its digest.
+
+    Args:
+        config: its 128 bytes; what a part decides itself (serial number, locks) does not count.
+        name: the file it came from.
+        by: who reviewed it.
+    """
     digest = config_digest(config)
+    note = {"at": utc(Calendar().time()), "by": by, "name": name}
+    _keep(approvals() | {digest: note})
+    return digest
+
+
+def revoke(digest: str) -> None:
+    """Forget an approval; nothing if there is none."""
+    _keep({known: note for known, note in approvals().items() if known != digest})
+
+
+def _keep(rows: dict[str, dict[str, str]]) -> None:
     path = _approvals()
     made(path.parent)
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(sorted(approved() | {digest}), indent=1) + "\n")
+    draft.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
-    return digest

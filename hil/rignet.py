@@ -78,18 +78,26 @@ class RigNetwork:
         Raises:
             PortError: nobody answers there.
         """
-        rig, address = self._rig, self.address()
+        return self.dial(self.address(), port, timeout_us=timeout_us)
+
+    def dial(self, host: str, port: int, *, timeout_us: int = CONNECT_US) -> ByteStream:
+        """A TCP connection to anybody in the board's network.
+
+        Raises:
+            PortError: nobody answers there.
+        """
+        rig = self._rig
         try:
             if rig.emulated is not None:
-                return rig.emulated.network.connect(address, port, timeout_us=timeout_us)
-            sock = socket.create_connection((address, port), timeout_us / 1e6)
-            sock.settimeout(None)
-            return SocketStream(sock, rig.clock)
+                return rig.emulated.network.connect(host, port, timeout_us=timeout_us)
+            sock = socket.create_connection((host, port), timeout_us / 1e6)
         except OSError as error:
             raise PortError(
-                f"{address}:{port} does not answer: {error}",
-                hint="is the computer in the board's network, and does the firmware listen there?",
+                f"{host}:{port} does not answer: {error}",
+                hint="is the computer in the board's network, and does somebody listen there?",
             ) from error
+        sock.settimeout(None)
+        return SocketStream(sock, rig.clock)
 
     @contextmanager
     def rpc(

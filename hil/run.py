@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import gc
-import shutil
-import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from hil import rigfile, suitegraph
+from hil import suitegraph
+from hil.arranging import arrange
 from hil.clock import Calendar, wall_us
 from hil.cloud import awsguard
-from hil.errors import HilError, RigError
-from hil.marks import block, is_block, requirements, wanted_state
-from hil.measure.verdict import Verdict, worst
+from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError
+from hil.marks import block, is_block, requirements
+from hil.measure.verdict import Verdict
+from hil.options import Options, read_options
+from hil.testitems import first_line, item_id, item_title, rig_of, skip_reason, suite_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from hil.quarantine import Entry, Quarantine
     from hil.records.journal import Journal
     from hil.rig import Rig
     from hil.rigfile import RigFile
+    from hil.workers import Known
 
 __all__ = ["Options", "Run"]
 
-
-class Options(msgspec.Struct, frozen=True):
-    """What the command line asked for."""
-
-    rigs: tuple[RigFile, ...]
-    faults: tuple[str, ...]
-    allow_irreversible: frozenset[str]
-    allow_aws: str | None
-    runs: Path
-    report: bool
+_PRODUCT = (AssertionError, DeviceError, CertificateError, CloudError)
+"""Errors that speak of the product, also while a test is being prepared."""
 
 
 @dataclass
@@ -50,12 +43,16 @@ class _Test:
     id: str
     rig: str
     suite: str
+    attempt: int
     wall: int
     clock: int | None
     account: Counter[str]
     verdict: Verdict = Verdict.PASS
     reason: str = ""
+    cause: str = ""
     trace: str = ""
+    quarantine: str = ""
+    retried: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -66,15 +63,24 @@ class Run:
         awsguard.install()  # before any test can make a session of its own
         self.options = options
         self.calendar = Calendar()
+        self.has_workers = False
+        """Several processes are at work, or could be: pytest-xdist is there."""
+        self.foreign_failures = False
+        """A test that uses no rig failed."""
         self._files = {file.rig: file for file in options.rigs}
         self._rigs: dict[str, Rig] = {}
-        self._dead: dict[str, HilError] = {}
+        self._aside: dict[str, str] = {}
         self._failed: dict[tuple[str, str], str] = {}
         self._blocked: set[tuple[str, str]] = set()
-        self._verdicts: Counter[Verdict] = Counter()
+        self._attempts: Counter[str] = Counter()
+        self._told: set[tuple[str, str]] = set()
         self._journal: Journal | None = None
+        self._quarantine: Quarantine | None = None
+        self._items: list[pytest.Item] = []
+        self._known: dict[str, Known] = {}
         self._test: _Test | None = None
-        self._rig_errors: list[HilError] = []
+        self._retry = False
+        self._interrupted = False
         self._started = wall_us()
         self._table: list[str] = []
 
@@ -83,29 +89,10 @@ class Run:
     @classmethod
     def from_options(cls, config: pytest.Config) -> Run:
         """Read and check every rig file; a broken one ends the session before collection."""
-        from hil import homes
-
         try:
-            wanted = config.getoption("--rig") or [str(config.getini("hil_rig"))]
-            files = tuple(rigfile.load(path) for path in rigfile.find_rigs(wanted))
-            faults = tuple(config.getoption("--fault"))
-            if faults:
-                from hil.emulator.faults import check_faults
-
-                check_faults(faults, files)
+            return cls(read_options(config))
         except HilError as error:
             pytest.exit(str(error), returncode=error.exit_code)
-        runs = config.getoption("--runs")
-        return cls(
-            Options(
-                rigs=files,
-                faults=faults,
-                allow_irreversible=frozenset(config.getoption("--allow-irreversible")),
-                allow_aws=config.getoption("--allow-aws"),
-                runs=homes.runs_folder(runs),
-                report=not config.getoption("--no-report"),
-            )
-        )
 
     @property
     def rig_names(self) -> tuple[str, ...]:
@@ -114,50 +101,26 @@ class Run:
 
     def concerns(self, item: pytest.Item) -> bool:
         """Whether a test runs on one of our rigs."""
-        return self._rig_of(item) is not None
-
-    def _rig_of(self, item: pytest.Item) -> str | None:
-        spec = getattr(item, "callspec", None)
-        name = spec.params.get("rig") if spec is not None else None
-        return name if isinstance(name, str) and name in self._files else None
+        return rig_of(item, self._files) is not None
 
     def arrange(self, items: list[pytest.Item]) -> None:
-        """Rig by rig, suites in bring-up order, irreversible tests last in their suite."""
-        position = {name: n for n, name in enumerate(self._files)}
-        for item in items:
-            name = self._rig_of(item)
-            if name is not None:
-                reason = self._not_applicable(item, self._files[name])
-                if reason is not None:
-                    item.add_marker(pytest.mark.skip(reason=reason))
+        """Rig by rig, suites in bring-up order; what is left out is marked with its reason."""
+        arrange(items, self.options)
+        self._items = items
 
-        def key(item: pytest.Item) -> tuple[int, int, bool]:
-            name = self._rig_of(item)
-            if name is None:
-                return (-1, 0, False)
-            irreversible = item.get_closest_marker("irreversible") is not None
-            return (position[name], suitegraph.order(suite_name(item)), irreversible)
+    def known_tests(self) -> Mapping[str, Known]:
+        """The tests that use a rig, by node id, for the progress display."""
+        if not self._known:
+            from hil.workers import known_tests
 
-        items.sort(key=key)  # stable: within a suite the order of the files stays
+            self._known = {known["node"]: known for known in known_tests(self._items, self._files)}
+        return self._known
 
-    def _not_applicable(self, item: pytest.Item, file: RigFile) -> str | None:
-        needed: set[str] = set()
-        for mark in item.iter_markers("needs"):
-            needed.update(mark.args)
-        reason = rigfile.missing(file, needed)
-        if reason is not None:
-            return f"not applicable: {reason}"
-        state = wanted_state(item)
-        if state is not None and (state == "trust") != (file.element.state == "trust"):
-            return f"not applicable: {file.rig} has no {state} element, it is {file.element.state}"
-        if item.get_closest_marker("irreversible") is not None and not file.emulated:
-            serial = file.element.serial
-            if not file.element.expendable or serial not in self.options.allow_irreversible:
-                return (
-                    f"not allowed: irreversible on a physical element; needs `expendable: true` and "
-                    f"--allow-irreversible {serial or 'SERIAL'}"
-                )
-        return None
+    def usual_us(self) -> Mapping[str, int]:
+        """How long each test took in earlier runs, as far as the history knows."""
+        from hil.records.history import usual_durations
+
+        return usual_durations(self.options.runs)
 
     # -- rigs ------------------------------------------------------------------------------
 
@@ -165,32 +128,56 @@ class Run:
     def journal(self) -> Journal:
         """The run's journal; made at the first event."""
         if self._journal is None:
-            from hil.records.header import new_run
-
-            self._journal = new_run(
-                self.options.runs,
-                self.calendar,
-                rigs=list(self._files),
-                faults=list(self.options.faults),
-            )
+            self._journal = self._begin()
         return self._journal
 
+    def _header(self) -> dict[str, Any]:
+        """The fields of ``run-start`` that the command line decides."""
+        options = self.options
+        fields: dict[str, Any] = {"rigs": list(self._files), "faults": list(options.faults)}
+        if options.plan.name:
+            fields["plan"] = options.plan.name
+        if options.quarantine:
+            fields["quarantine"] = self.quarantine.fields()
+        return fields
+
+    def _begin(self) -> Journal:
+        options = self.options
+        if options.worker is not None:
+            from hil.records.parts import join_run
+
+            return join_run(options.worker, self.calendar, suites=options.suites, **self._header())
+        from hil.records.header import new_run
+
+        return new_run(options.runs, self.calendar, suites=options.suites, **self._header())
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """The known problems of this run."""
+        if self._quarantine is None:
+            from hil.quarantine import Quarantine
+
+            self._quarantine = Quarantine(self.options.quarantine, self.calendar)
+        return self._quarantine
+
     def open_rig(self, name: str) -> Rig:
-        """The rig, opened once for the session.
+        """The rig, opened once for the session, or once more after a rig error.
 
         Raises:
-            RigError: it cannot be opened; every later test on it gets the same error at once.
+            RigError: it cannot be opened, or was set aside.
         """
-        dead = self._dead.get(name)
-        if dead is not None:
-            raise RigError(f"{name} is set aside: {dead.message}", hint=dead.hint)
+        if name in self._aside:
+            raise RigError(f"{name} is set aside: {self._aside[name]}")
         if name not in self._rigs:
             try:
                 with _collector_off():
-                    from hil.rig import open_rig
+                    from hil.rigopen import open_rig
 
+                    file = self._files[name]
+                    for secret in _secrets(file):
+                        self.journal.redactor.add(secret)
                     self._rigs[name] = open_rig(
-                        self._files[name],
+                        file,
                         faults=self.options.faults,
                         allow_irreversible=self.options.allow_irreversible,
                         allow_aws=self.options.allow_aws,
@@ -198,50 +185,95 @@ class Run:
                         calendar=self.calendar,
                     )
             except HilError as error:
-                self._dead[name] = error
-                self._rig_errors.append(error)
-                self.journal.event(
-                    "rig-error",
-                    rig=name,
-                    error=type(error).__name__,
-                    message=error.message,
-                    hint=error.hint or "",
-                )
+                self._rig_error(name, error)
+                if not self._may_retry():
+                    self.set_aside(name, error.message)
                 raise
         return self._rigs[name]
 
     def close_rig(self, name: str) -> None:
-        """Safe state, ports closed, lock given back."""
+        """Record what the parts are now; then safe state, ports closed, lock given back."""
+        rig = self._rigs.pop(name, None)
+        if rig is None:
+            return
+        try:
+            if not self._interrupted:
+                rig.record_close()
+        except HilError as error:
+            self._rig_error(name, error)
+        finally:
+            self._close(name, rig)
+
+    def set_aside(self, name: str, reason: str) -> None:
+        """Use a rig no further in this run; the others go on."""
+        if name not in self._aside:
+            self._aside[name] = reason
+            self.journal.event("rig-aside", rig=name, reason=reason)
+
+    def _drop(self, name: str) -> None:
+        """Let go of a broken rig; that it may not even close is in the record."""
         rig = self._rigs.pop(name, None)
         if rig is not None:
+            self._close(name, rig)
+
+    def _close(self, name: str, rig: Rig) -> None:
+        """Close a rig; that this fails is its own error, not one of the test that comes next."""
+        try:
             rig.close()
+        except HilError as error:
+            self._rig_error(name, error)
+
+    def _rig_error(self, name: str, error: BaseException) -> None:
+        """Journal that the bench broke; the same message of one attempt is told once."""
+        message = error.message if isinstance(error, HilError) else first_line(error)
+        test = self._test if self._test is not None and self._test.rig == name else None
+        told = (name, f"{message} {0 if test is None else test.attempt}")
+        if told in self._told:
+            return
+        self._told.add(told)
+        self.journal.event(
+            "rig-error",
+            rig=name,
+            error=type(error).__name__,
+            message=message,
+            hint=(error.hint if isinstance(error, HilError) else None) or "",
+            **({} if test is None else {"test": test.id, "retried": self._may_retry()}),
+        )
+
+    def _may_retry(self) -> bool:
+        """Whether the running attempt is not the last that the plan allows."""
+        return self._test is not None and self._test.attempt <= self.options.plan.retries
 
     # -- tests -----------------------------------------------------------------------------
 
     def test_starts(self, item: pytest.Item) -> None:
         """Journal the start of a test."""
-        name = self._rig_of(item)
+        name = rig_of(item, self._files)
         assert name is not None, "the caller asked concerns() first"
         rig = self._rigs.get(name)
         if rig is not None:
             rig.test_starts()
+        identity = item_id(item, name)
+        self._attempts[identity] += 1
         self._test = _Test(
             item=item,
-            id=test_id(item, name),
+            id=identity,
             rig=name,
             suite=suite_name(item),
+            attempt=self._attempts[identity],
             wall=wall_us(),
             clock=None if rig is None else rig.clock.now,
             account=Counter() if rig is None else rig.clock.account.copy(),
         )
         self.journal.event(
             "test-start",
-            test=self._test.id,
+            test=identity,
             rig=name,
             suite=self._test.suite,
-            title=_title(item),
+            title=item_title(item),
             node=item.nodeid,
             requirements=requirements(item),
+            attempt=self._test.attempt,
         )
 
     @property
@@ -251,11 +283,13 @@ class Run:
         return self._test.id
 
     def check_blocked(self, item: pytest.Item) -> None:
-        """Skip a test whose suite stands on a failed one.
+        """Skip a test whose rig was set aside, or whose suite stands on a failed one.
 
-        The reason names that suite and what failed there.
+        The reason names what failed and where.
         """
         test = self._current(item)
+        if test.rig in self._aside:
+            block(f"{test.rig} is set aside: {self._aside[test.rig]}")
         behind = suitegraph.blockers(test.suite)
         for suite in suitegraph.SUITES:
             reason = self._failed.get((test.rig, suite.name))
@@ -272,30 +306,58 @@ class Run:
         test = self._current(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if report.when == "call" and report.passed:
+            self._judge_restarts(test, report)
+        if report.when == "call" and report.passed:
             self._judge_measurements(test, report)
         if report.skipped:
-            test.reason = _skip_reason(report)
+            test.reason = skip_reason(report)
             test.verdict = Verdict.BLOCKED if is_block(test.reason) else Verdict.SKIPPED
         elif report.failed and test.verdict is not Verdict.FAIL:
-            broken_rig = isinstance(error, RigError) or (
-                report.when != "call" and not isinstance(error, AssertionError)
-            )
-            self._fails(test, _first_line(error), broken_rig=broken_rig)
+            self._fails(test, report, error)
         if report.failed:
             test.trace = report.longreprtext
             self._attach_evidence(test, report)
+            self._soften(test, report, error)
+        elif report.when == "teardown":
+            self._attach_console(test)
 
-    def _fails(self, test: _Test, reason: str, *, broken_rig: bool) -> None:
-        test.verdict = Verdict.RIG_ERROR if broken_rig else Verdict.FAIL
-        test.reason = reason
-        if not broken_rig:
-            self._failed.setdefault((test.rig, test.suite), _title(test.item))
+    def _fails(self, test: _Test, report: pytest.TestReport, error: BaseException | None) -> None:
+        test.reason = first_line(error) if error is not None else report.longreprtext.partition("\n")[0]
+        broken = isinstance(error, RigError) or (report.when != "call" and not isinstance(error, _PRODUCT))
+        if broken and error is not None:
+            test.verdict = Verdict.RIG_ERROR
+            self._rig_error(test.rig, error)
             return
-        known = any(error.message == reason for error in self._rig_errors)
-        self._rig_errors.append(RigError(reason))
-        if known:
-            return
-        self.journal.event("rig-error", rig=test.rig, test=test.id, error="RigError", message=reason, hint="")
+        test.verdict = Verdict.FAIL
+        tolerated = self._tolerated(test)
+        if tolerated is not None:
+            test.verdict, test.quarantine = Verdict.QUARANTINED, str(tolerated)
+        else:
+            self._failed.setdefault((test.rig, test.suite), item_title(test.item))
+
+    def _tolerated(self, test: _Test) -> Entry | None:
+        marked = test.item.get_closest_marker("quarantine") is not None
+        if not self.options.plan.tolerates_quarantine or not (marked or self.options.quarantine):
+            return None
+        return self.quarantine.find(test.item, requirements(test.item), test.rig)
+
+    def _soften(self, test: _Test, report: pytest.TestReport, error: BaseException | None) -> None:
+        """What pytest shall make of a failure that is tolerated, or that gets another try."""
+        if test.quarantine:
+            report.outcome = "skipped"
+            report.wasxfail = f"quarantined: {test.quarantine}"
+        elif test.verdict is Verdict.RIG_ERROR and isinstance(error, RigError) and self._may_retry():
+            # The word is ours, the plugin shows it; that the take-down failed as well is no second case.
+            report.outcome = "passed" if test.retried else "rerun"  # type: ignore[assignment]
+            test.retried = True
+
+    def _judge_restarts(self, test: _Test, report: pytest.TestReport) -> None:
+        """A board that restarts on its own during a test has failed it, whatever the test looked at."""
+        rig = self._rigs.get(test.rig)
+        words = None if rig is None else rig.restarted_by_itself()
+        if words is not None:
+            report.outcome = "failed"
+            report.longrepr = words
 
     def _judge_measurements(self, test: _Test, report: pytest.TestReport) -> None:
         rig = self._rigs.get(test.rig)
@@ -307,15 +369,22 @@ class Run:
         if verdict is Verdict.FAIL:
             report.outcome = "failed"
             report.longrepr = "\n".join(beyond)
-            self._fails(test, beyond[0], broken_rig=False)
         elif verdict is Verdict.WARN:
             test.verdict, test.warnings = Verdict.WARN, beyond
+
+    def _attach_console(self, test: _Test) -> None:
+        """What the console said during a test that did not fail; a failed one has more attached."""
+        rig = self._rigs.get(test.rig)
+        text = "" if rig is None or test.trace else rig.console_since_test()
+        if text:
+            self.journal.attach("console", text.encode(), "text/plain", test=test.id, rig=test.rig)
 
     def _attach_evidence(self, test: _Test, report: pytest.TestReport) -> None:
         rig = self._rigs.get(test.rig)
         if rig is None:
             return
-        for title, text in rig.evidence():
+        evidence = rig.evidence()
+        for title, text in evidence:
             report.sections.append((f"{title} of {test.rig}", text))
             self.journal.attach(title, text.encode(), "text/plain", test=test.id, rig=test.rig)
 
@@ -325,10 +394,13 @@ class Run:
         rig = self._rigs.get(test.rig)
         clock: dict[str, object] = {"clock": None, "clock_us": None}
         if rig is not None:
-            rig.take_measurements()
+            taken = rig.take_measurements()
+            if taken is not None and test.verdict is Verdict.FAIL:
+                taken.close()  # what was promised and not taken is part of the record
             spent = rig.clock.account - test.account
             start = 0 if test.clock is None else test.clock
             clock = {"clock": rig.clock.kind, "clock_us": rig.clock.now - start, "account": dict(spent)}
+        extra = {"cause": test.cause, "quarantine": test.quarantine, "retried": test.retried}
         self.journal.event(
             "test-end",
             test=test.id,
@@ -338,12 +410,31 @@ class Run:
             reason=test.reason,
             trace=test.trace,
             warnings=test.warnings,
+            attempt=test.attempt,
             wall_us=wall_us() - test.wall,
             requirements=requirements(item),
             **clock,
+            **{name: value for name, value in extra.items() if value},
         )
-        self._verdicts[test.verdict] += 1
+        self._retry = test.retried
+        if test.verdict is Verdict.RIG_ERROR and not test.retried and self.options.plan.retries:
+            self.set_aside(test.rig, test.reason)
+        if test.retried or test.rig in self._aside:
+            self._drop(test.rig)
         self._test = None
+
+    def breaks_off(self) -> None:
+        """The session ends in the middle of a test (Ctrl-C): no end is written, so that it is aborted.
+
+        The parts are asked nothing any more; the relay goes to its safe state at once.
+        """
+        self._test = None
+        self._retry = False
+        self._interrupted = True
+
+    def wants_retry(self) -> bool:
+        """Whether the test that has just ended is to be run once more."""
+        return self._retry
 
     def _current(self, item: pytest.Item) -> _Test:
         assert self._test is not None, "a test that uses a rig was started"
@@ -355,76 +446,62 @@ class Run:
     def finish(self, exitstatus: int) -> int:
         """Close what is open, end the journal, write the views; returns the exit status."""
         for name in list(self._rigs):
-            self.close_rig(name)
+            try:
+                self.close_rig(name)
+            except HilError as error:
+                self._rig_error(name, error)
         if self._journal is None:
             return exitstatus
-        if exitstatus == pytest.ExitCode.TESTS_FAILED and self._rig_errors and not self._failed:
-            exitstatus = self._rig_errors[0].exit_code
-        verdict = worst(self._verdicts)
-        if exitstatus == pytest.ExitCode.INTERRUPTED:
-            verdict = Verdict.ABORTED
-        self._journal.event(
-            "run-end",
-            verdict=str(verdict),
-            exit_status=exitstatus,
-            wall_us=wall_us() - self._started,
-            counts={str(v): n for v, n in self._verdicts.items()},
-        )
-        self._journal.close()
-        from hil.records.views import write_views
+        if self.options.worker is not None:
+            self.close_journal()  # who started the workers judges the whole
+            return exitstatus
+        return self.end(self._journal, exitstatus)
 
-        terminal = sys.stdout.isatty()
-        self._table = write_views(
-            self._journal.folder,
+    def close_journal(self) -> None:
+        """Close what this process has written, if anything."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def end(self, journal: Journal, exitstatus: int) -> int:
+        """Write the end of the whole run and its views; returns the exit status."""
+        from hil.ending import end_run
+
+        exitstatus, self._table = end_run(
+            journal,
+            exitstatus,
+            wall_us=wall_us() - self._started,
+            foreign_failures=self.foreign_failures,
             html=self.options.report,
-            width=shutil.get_terminal_size((100, 24)).columns,
-            colour=terminal,
         )
         return exitstatus
 
-    def header(self) -> Sequence[str]:
-        """One line a rig for the head of the run."""
-        return [
+    def head_lines(self) -> Sequence[str]:
+        """One line a rig for the head of the run, and what the plan tolerates no more."""
+        lines = [
             f"rig: {file.rig} ({'EMULATED' if file.emulated else 'physical'}) {file.description}"
             for file in self._files.values()
         ]
+        plan = self.options.plan
+        if plan.name:
+            lines.insert(0, f"plan: {plan.name}")
+        if plan.parallel and len(self._files) > 1 and not self.has_workers:
+            lines.append("pytest-xdist is not installed: rigs run one after the other")
+        if self.options.quarantine:
+            expired = [entry for entry in self.quarantine.entries if self.quarantine.expired(entry)]
+            lines += [f"quarantine expired on {entry.until}: {entry.reason}" for entry in expired]
+        return lines
 
     def summary(self) -> Sequence[str]:
         """The verdict table."""
         return self._table
 
 
-def suite_name(item: pytest.Item) -> str:
-    """The suite that a test belongs to."""
-    return suitegraph.suite_of(item.path.as_posix())
-
-
-def test_id(item: pytest.Item, rig: str) -> str:
-    """Requirement, test, parameters and rig: the same in a checkout and in an installed package."""
-    spec = getattr(item, "callspec", None)
-    parameters = {} if spec is None else {k: v for k, v in spec.params.items() if k != "rig"}
-    shown = ",".join(f"{name}={value}" for name, value in sorted(parameters.items()))
-    name = getattr(item, "originalname", None) or item.name
-    first = (requirements(item) or [suite_name(item)])[0]
-    return f"{first} {name}[{shown}] @ {rig}" if shown else f"{first} {name} @ {rig}"
-
-
-def _title(item: pytest.Item) -> str:
-    name = getattr(item, "originalname", None) or item.name
-    words = str(name).removeprefix("test_").replace("_", " ")
-    spec = getattr(item, "callspec", None)
-    parameters = [] if spec is None else [str(v) for k, v in sorted(spec.params.items()) if k != "rig"]
-    return f"{words} ({', '.join(parameters)})" if parameters else words
-
-
-def _skip_reason(report: pytest.TestReport) -> str:
-    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    return text.removeprefix("Skipped: ")
-
-
-def _first_line(error: BaseException | None) -> str:
-    lines = str(error).strip().splitlines() if error is not None else []
-    return lines[0] if lines else type(error).__name__
+def _secrets(file: RigFile) -> Iterator[str]:
+    """What must not get into the record; who needs one that cannot be read will be told then."""
+    for secret in (file.power.password, None if file.wifi is None else file.wifi.password):
+        if secret is not None:
+            with suppress(ConfigError):
+                yield secret.value()
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from hil.emulator.bus import I2CMaster
 from hil.emulator.cable import Cable
 from hil.emulator.fronts import I2CSocketFront, PtyFront
 from hil.emulator.netfront import NetworkFront
+from hil.emulator.relaykinds import OVER_NETWORK
+from hil.emulator.rfc2217 import Rfc2217Front
 from hil.errors import UsageError
 from hil.rigendpoint import PORT
 
@@ -66,6 +68,9 @@ class Fronts:
         i2c_hz: its bus speed.
         mqtt: the MQTT endpoint.
         board_ports: TCP ports of the board that are forwarded, each to a free port of loopback.
+        board_rfc2217: host and port of the board's console with its modem lines; port 0 = any free one.
+        relay_pty: link to the relay's serial line; whoever opens it switches the power, which is off first.
+        boot_button: IO0 is held low, so that the board waits in its ROM loader.
     """
 
     board_pty: Path | None = None
@@ -73,6 +78,9 @@ class Fronts:
     i2c_hz: int = 100_000
     mqtt: MqttFront = field(default_factory=MqttFront)
     board_ports: tuple[int, ...] = ()
+    board_rfc2217: tuple[str, int] | None = None
+    relay_pty: Path | None = None
+    boot_button: bool = False
 
 
 class Served:
@@ -115,7 +123,8 @@ class Served:
             cloud = stack.enter_context(CloudSession(file.cloud, allow_aws=allow_aws, calendar=calendar))
             self._serve_mqtt(rig, cloud, fronts.mqtt)
             self._serve_control_plane(cloud)
-            rig.power_on()
+            if fronts.relay_pty is None:
+                rig.power_on()
             self._stack = stack.pop_all()
 
     def _serve_parts(self, rig: EmulatedRig, fronts: Fronts) -> None:
@@ -124,6 +133,13 @@ class Served:
         board = PtyFront(rig.world, cable, fronts.board_pty)
         self._stack.callback(board.close)
         self.addresses["board_pty"] = str(fronts.board_pty or board.path)
+        if fronts.board_rfc2217 is not None:
+            network = Rfc2217Front(rig.world, cable, *fronts.board_rfc2217)
+            self._stack.callback(network.close)
+            self.addresses["board_rfc2217"] = network.url
+        if fronts.relay_pty is not None:
+            self._serve_relay(rig, fronts.relay_pty)
+        rig.esp.boot_button = fronts.boot_button
         if fronts.i2c_socket is not None:
             bus = I2CMaster(
                 rig.world, rig.lines, sda=rig.lines.sda_gpio, scl=rig.lines.scl_gpio, hz=fronts.i2c_hz
@@ -134,6 +150,16 @@ class Served:
             self.addresses["i2c_hz"] = fronts.i2c_hz
         if fronts.board_ports:
             self._serve_board_ports(rig, fronts.board_ports)
+
+    def _serve_relay(self, rig: EmulatedRig, link: Path) -> None:
+        kind = rig.file.power.kind
+        if kind in OVER_NETWORK:
+            raise UsageError(f"the relay of {rig.file.rig} is a {kind}: it has no serial line")
+        cable = Cable(rig.world, rig.relay_line)
+        self._stack.callback(cable.close)
+        relay = PtyFront(rig.world, cable, link)
+        self._stack.callback(relay.close)
+        self.addresses["relay_pty"] = str(link)
 
     def _serve_board_ports(self, rig: EmulatedRig, ports: Sequence[int]) -> None:
         opened = {}

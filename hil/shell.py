@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hil.errors import HilError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.rig import Rig
 
 __all__ = ["AtHand", "interact", "names", "run_code"]
@@ -30,7 +32,7 @@ class AtHand:
 
 def names(rig: Rig) -> AtHand:
     """Everything of a rig that works; the banner says why the rest does not."""
-    offered = (
+    offered: tuple[tuple[str, str, Callable[[], Any]], ...] = (
         ("element", "the secure element", lambda: _element(rig)),
         ("certificates", "device, signer and root that it was delivered with", rig.delivered_chain),
         ("board", "calls into the firmware", rig.booted_board),

@@ -27,12 +27,13 @@ class Suite(msgspec.Struct, frozen=True):
 
 SUITES: tuple[Suite, ...] = (
     Suite("power", "does the relay really switch the board's power?"),
+    Suite("flash", "does the right image get into the right board, and nothing else?", ("power",)),
     Suite("wiring", "are the element's four wires where the rig file says?", ("power",)),
     Suite("locks", "is everything irreversible guarded, and do locks hold?", ("wiring",)),
     Suite("provisioning", "does the key that was made arrive in the slot?", ("wiring", "locks")),
     Suite("signing", "does the element sign, and only what it should?", ("wiring", "provisioning")),
     Suite("certificates", "whose certificate is it, link by link?", ("wiring", "provisioning")),
-    Suite("cloud", "is the element's key the one that the cloud knows?", ("provisioning",)),
+    Suite("cloud", "is the element's key the one that the cloud knows?", ("provisioning", "certificates")),
     Suite("connect", "does the board connect, how fast, and who does the work?", ("signing", "cloud")),
     Suite("https", "does the board serve HTTPS with the element's key?", ("signing",)),
 )

@@ -23,13 +23,22 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "cert": ("hil.cli.cert", "Show, verify and extract certificates and chains."),
     "cloud": ("hil.cli.cloud", "What runs have created in a cloud account: list it, delete it."),
+    "config": ("hil.cli.config", "Element configurations: in words, linted, compared, approved."),
+    "connect": ("hil.cli.connect", "How long a board takes to connect, and where the time goes."),
+    "costs": ("hil.cli.costs", "Cost models of MCUs: list them, learn one from a rig."),
+    "discover": ("hil.cli.discover", "List serial ports; write a rig file to start from."),
+    "doctor": ("hil.cli.doctor", "Bring a rig up step by step, and say where it breaks."),
     "element": ("hil.cli.element", "One element by hand: info, certificate, keys, signature, shell."),
     "emulate": ("hil.cli.emulate", "Serve an emulated rig to outside programs, in real time."),
     "faults": ("hil.cli.faults", "List the faults that emulated rigs can be given."),
+    "flash": ("hil.cli.flash", "Write firmware into a rig's board, and prove it by reading it back."),
     "history": ("hil.cli.history", "Trends, first bad runs and flaky tests of earlier runs."),
+    "ledger": ("hil.cli.ledger", "Irreversible operations of elements, and those without a result."),
     "manifest": ("hil.cli.manifest", "Manifests of secure elements: show, verify, write, register."),
+    "provision": ("hil.cli.provision", "Bring an element and its board to what a plan says."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
+    "safe-state": ("hil.cli.safe_state", "Switch a rig's relay to its safe state, after a crash."),
 }
 """Verb: the module whose ``command`` it is, and its line in ``hil --help``."""
 

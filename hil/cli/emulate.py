@@ -20,6 +20,19 @@ __all__ = ["command"]
 @click.option(
     "--board-pty", type=click.Path(path_type=Path), help="Link of this name to the board's console."
 )
+@click.option(
+    "--board-rfc2217",
+    metavar="HOST:PORT",
+    help="Network port of the console with DTR and RTS, so that esptool can reset the board; port 0: any.",
+)
+@click.option(
+    "--relay-pty",
+    type=click.Path(path_type=Path),
+    help="Link of this name to the relay; whoever opens it switches the power, which is off at first.",
+)
+@click.option(
+    "--boot-button", is_flag=True, help="Hold the board's BOOT button: it starts in its ROM loader."
+)
 @click.option("--i2c-socket", type=click.Path(path_type=Path), help="Unix socket of the I2C bus.")
 @click.option(
     "--i2c-hz",
@@ -61,6 +74,9 @@ __all__ = ["command"]
 def command(
     rig: str,
     board_pty: Path | None,
+    board_rfc2217: str | None,
+    relay_pty: Path | None,
+    boot_button: bool,
     i2c_socket: Path | None,
     i2c_hz: int,
     mqtt_listen: str,
@@ -72,7 +88,8 @@ def command(
 ) -> None:
     """Serve RIG until SIGTERM: console, I2C bus, MQTT endpoint and AWS control plane.
 
-    Prints one line of JSON with every address when it is ready. Power is on. When the MQTT endpoint
+    Prints one line of JSON with every address when it is ready. Power is on, unless --relay-pty leaves it
+    to the client. When the MQTT endpoint
     listens to the network, a recipe for the configuration of a physical board follows on stderr. The
     control plane asks no credentials and stays on loopback.
 
@@ -85,8 +102,17 @@ def command(
 
     file = rigfile.load_rig(rig)
     check_faults(faults, (file,))
-    host, port = _address(mqtt_listen)
-    fronts = Fronts(board_pty, i2c_socket, i2c_hz, MqttFront(host, port, mqtt_names, refusal), board_ports)
+    host, port = _address("--mqtt-listen", mqtt_listen)
+    fronts = Fronts(
+        board_pty,
+        i2c_socket,
+        i2c_hz,
+        MqttFront(host, port, mqtt_names, refusal),
+        board_ports,
+        board_rfc2217=None if board_rfc2217 is None else _address("--board-rfc2217", board_rfc2217),
+        relay_pty=relay_pty,
+        boot_button=boot_button,
+    )
     with serve(file, fronts, faults=faults, calendar=Calendar(), allow_aws=allow_aws) as served:
         click.echo(json.dumps(served.addresses))
         if served.recipe:
@@ -94,13 +120,13 @@ def command(
         served.run()
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(option: str, text: str) -> tuple[str, int]:
     """Host and port of ``ADDRESS[:PORT]``; an IPv6 address with a port stands in brackets."""
     host, colon, port = text.rpartition(":")
     if not colon or (host.count(":") and not host.endswith("]")):
         host, port = text, "0"
     if not port.isdecimal() or int(port) > 0xFFFF:
         raise UsageError(
-            f"--mqtt-listen: {text!r} is no ADDRESS[:PORT]", hint="for example 192.168.1.10:8883"
+            f"{option}: {text!r} is no ADDRESS[:PORT]", hint="for example 127.0.0.1:0 or 192.168.1.10:8883"
         )
     return host.strip("[]"), int(port)

@@ -152,7 +152,7 @@ def _like(text: str, pattern: str, variables: Mapping[str, str]) -> bool:
     expression = ""
     for index, part in enumerate(_VARIABLE.split(pattern)):
         if index % 2 == 0:
-            expression += "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in part)
+            expression += re.escape(part).replace(r"\*", ".*").replace(r"\?", ".")
         elif part in ("*", "?", "$"):  # ${*} is a literal asterisk
             expression += re.escape(part)
         elif part in variables:

@@ -7,6 +7,7 @@ are behind them.
 from __future__ import annotations
 
 import json
+import math
 from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +22,7 @@ from hil.emulator.chip.profile import Time
 from hil.emulator.faults import FAULTS
 from hil.emulator.mcu import bounds, load_costs
 from hil.emulator.network import Network
+from hil.emulator.partfile import PartFile
 from hil.emulator.relaykinds import EMULATED_RELAYS
 from hil.emulator.supply import Supplied
 from hil.emulator.uart import Uart
@@ -32,16 +34,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hil.clock import Calendar
+    from hil.emulator.boards.espboard import EspBoard
     from hil.emulator.boards.mongoose import Flash, MongooseFirmware
     from hil.emulator.chip import Profile
     from hil.emulator.chip.profile import Draw
-    from hil.emulator.mcu import CostModel
+    from hil.emulator.mcu import Bound, CostModel
     from hil.rigfile import Emulation, RigFile
 
 __all__ = ["EmulatedBoard", "EmulatedRig", "build"]
 
 WIRES = {"mongoose-os": (12, 14), "esp-idf-console": (21, 22)}
 """GPIO of SDA and SCL by board, where the rig file has no wiring table."""
+
+
+SUBSCRIPTIONS = (("{id}/down", 1),)
+MESSAGES = (("{id}/up", '{"hello":0}', 0), ("{id}/up", '{"hello":1}', 1))
+"""What the application of an emulated rig's board does in the cloud: enough for every test case."""
 
 
 class EmulatedBoard(Protocol):
@@ -61,7 +69,9 @@ class EmulatedRig:
         lines: the I2C wires.
         element: the part on them, behind its own supply wire.
         board: the firmware model.
+        esp: the board around it: reset circuit, ROM, flash.
         relay: the relay board.
+        relay_line: its serial line.
         network: what the board's network reaches.
         flash: files and configuration of the board.
         costs: what software takes on the board.
@@ -90,7 +100,7 @@ class EmulatedRig:
         sda, scl = _pins(file)
         self.lines = Lines(sda_gpio=sda, scl_gpio=scl)
         self.network = Network(self.world, round(emulation.rtt_ms * 1000))
-        relay_line = Uart(self.world, f"{file.rig} relay")
+        relay_line = self.relay_line = Uart(self.world, f"{file.rig} relay")
         if file.power.kind not in EMULATED_RELAYS:
             raise ConfigError(
                 f"{file.rig}: a relay of kind {file.power.kind} cannot be emulated",
@@ -101,9 +111,12 @@ class EmulatedRig:
         self.relay.contacts[file.power.channel - 1].on_switch = self._switch
         for fault in faults:
             FAULTS[fault].before(self)
-        self.element = Supplied(self._chip(self._memory(self._serial())))
+        self._part_file = self._open_part_file()
+        first = self._memory(self._serial()) if self._part_file is None else self._part_file.memory
+        self.element = Supplied(self._chip(first), self.world)
         self.lines.devices.append(self.element)
         self.board = BOARDS[file.board.kind](self, emulation)
+        self.esp = _esp(self, emulation)
         for fault in faults:
             FAULTS[fault].after(self)
         serialport.register(file.rig, "relay", relay_line)
@@ -139,8 +152,8 @@ class EmulatedRig:
             raise ConfigError(f"the board of {self.file.rig} does not run Mongoose OS")
         return self.board
 
-    def cost_bounds(self) -> dict[str, CostModel]:
-        """Every source of the board's costs at both ends of what is believable, by words."""
+    def cost_bounds(self) -> list[Bound]:
+        """Every source of the board's costs at both ends of what is believable."""
         return bounds(self._emulation.cost_model, folder=_boards(self.file))
 
     @contextmanager
@@ -183,11 +196,11 @@ class EmulatedRig:
     def _switch(self, on: bool) -> None:
         if on:
             self.element.power(True)
-            self.board.power_on()
+            self.esp.power_on()
         else:
             # Silence first (the element), then the tasks that talk to it.
             self.element.power(False)
-            self.board.power_off()
+            self.esp.power_off()
 
     def _serial(self) -> bytes:
         serial = self.file.element.serial
@@ -208,18 +221,32 @@ class EmulatedRig:
         make = {"trust-go": factory.trust_go, "trust-flex": factory.trust_flex}[made]
         return make(self.profile, serial, ca=ca)
 
+    def _open_part_file(self) -> PartFile | None:
+        name = self._emulation.state_file
+        if name is None:
+            return None
+        serial = self._serial()
+        path = self.file.path.parent / name
+        return PartFile(path, self._emulation.chip, serial, lambda: self._memory(serial))
+
     def _chip(self, memory: Memory) -> Chip:
+        kept = self._part_file
+        if kept is None or memory is not kept.memory:  # a part that a test got for itself is not kept
+            kept = None
         return Chip(
             self.profile,
             memory,
             now=lambda: self.world.now,
-            seed=self._emulation.seed + self._parts,
+            seed=self._emulation.seed + (self._parts if kept is None else 0),
             draw=self._emulation.draw,
+            drawn=0 if kept is None else kept.drawn,
+            persist=None if kept is None else kept.save,
         )
 
     def close(self) -> None:
         """Halt everything and take the ports away."""
         serialport.unregister(self.file.rig)
+        self.element.chip.settle()  # what has become due is written before the part is gone
         self.world.close()
 
     def __enter__(self) -> EmulatedRig:
@@ -238,10 +265,13 @@ def _boards(file: RigFile) -> Path:
 
 def _learned(profile: Profile, costs: CostModel) -> Profile:
     """The part with the execution times that were learned with the board's costs, if any were."""
-    times = {
-        form: Time(typical=round(time.ms * 1000), maximum=(round(time.p95_ms * 1000),), note=time.provenance)
-        for form, time in costs.chip.items()
-    }
+    times: dict[str, Time] = {}
+    for form, learned in costs.chip.items():
+        # The triangle from typical to maximum whose median and 95th percentile were learned.
+        width = (learned.p95_ms - learned.ms) / (math.sqrt(0.5) - math.sqrt(0.05))
+        typical = learned.ms - width * (1 - math.sqrt(0.5))
+        maximum = (round((typical + width) * 1000),)
+        times[form] = Time(typical=round(typical * 1000), maximum=maximum, note=learned.provenance)
     commands = {**profile.times.commands, **times}
     return replace(profile, times=replace(profile.times, commands=commands)) if times else profile
 
@@ -255,7 +285,7 @@ def _pins(file: RigFile) -> tuple[int, int]:
 
 
 def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
-    from hil.emulator.boards.mongoose import Flash, MongooseFirmware
+    from hil.emulator.boards.mongoose import App, Flash, MongooseFirmware
 
     file = rig.file
     return MongooseFirmware(
@@ -269,9 +299,24 @@ def _mongoose(rig: EmulatedRig, emulation: Emulation) -> EmulatedBoard:
         flash=_app_defaults(Flash(), rig),
         calendar=rig.calendar,
         seed=emulation.seed,
+        app=App(subscriptions=SUBSCRIPTIONS, messages=MESSAGES, supervises=True),
         tls_versions=file.connect.tls_versions,
         times=Random(f"{emulation.seed} times") if rig.varies else None,
     )
+
+
+def _esp(rig: EmulatedRig, emulation: Emulation) -> EspBoard:
+    """The board whose flash the firmware model lies in."""
+    from hil.emulator.boards.espfirmware import esp_board, mongoose_board
+    from hil.emulator.boards.mongoose import MongooseFirmware
+
+    board, model = rig.file.board, rig.board
+    mcu, mac = board.mcu or "esp8266", board.mac or "02:e0:7e:00:00:01"
+    if isinstance(model, MongooseFirmware):
+        return mongoose_board(
+            rig.world, model, kind=board.kind, mcu=mcu, mac=mac, revision=emulation.mcu_revision
+        )
+    return esp_board(rig.world, model, kind=board.kind, mcu=mcu, mac=mac, revision=emulation.mcu_revision)
 
 
 def _app_defaults(flash: Flash, rig: EmulatedRig) -> Flash:

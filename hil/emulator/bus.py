@@ -7,6 +7,7 @@ time that SDA stays low, because that is what wakes a sleeping ATECC.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from hil.errors import I2CError, I2CNack
@@ -73,6 +74,7 @@ class Lines:
         return self.held_low or self.stuck_clocks > 0
 
 
+@lru_cache(maxsize=256)
 def longest_low_bits(address: int, read: bool, acknowledged: bool, data: bytes = b"") -> int:
     """Longest run of low bit times on SDA that the master causes; data bits only if acknowledged."""
     bits = f"{address << 1 | int(read):08b}" + ("0" if acknowledged else "1")
@@ -153,6 +155,11 @@ class I2CMaster:
         self.clock.spend("i2c", clocks * 1_000_000 // self.hz)
         if (self._sda, self._scl) == (self._lines.sda_gpio, self._lines.scl_gpio):
             self._lines.stuck_clocks = max(0, self._lines.stuck_clocks - clocks)
+
+    @property
+    def analyser(self) -> Callable[[Transaction], None] | None:
+        """Whoever watches the wires; see :class:`Lines`."""
+        return self._lines.analyser
 
     @property
     def too_fast(self) -> bool:

@@ -6,10 +6,10 @@ that writes faster than the line carries has to wait, as at a real port: nothing
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from hil.clock import Event, World

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hil.emulator.benchfaults import BENCH_FAULTS
+from hil.emulator.boards.mongoose_manners import BAD_MANNERS
+from hil.emulator.lockflaws import ConfigWriteAfterLock, LockCrcIgnored, ReadingWrites, Throughout
 from hil.errors import UsageError
 from hil.rigfile import missing
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hil.emulator.builder import EmulatedRig
+    from hil.emulator.lockflaws import Flaw
     from hil.rigfile import RigFile
 
 __all__ = ["FAULTS", "Fault", "check_faults"]
@@ -31,7 +35,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     Attributes:
         meaning: what is broken, for people.
-        owner: the suite that has to fail.
+        owner: the suite that has to fail; ``rig`` is the health gate, before any suite.
         needs: capabilities without which a rig cannot have it.
         before: changes the rig before its parts are made.
         after: changes the finished rig.
@@ -57,6 +61,14 @@ def _stick_off(rig: EmulatedRig) -> None:
     rig.relay.contacts[rig.file.power.channel - 1].stuck_off = True
 
 
+def _wear_flash(rig: EmulatedRig) -> None:
+    rig.esp.wear_out()
+
+
+def _flawed(make: Callable[[], Flaw]) -> Callable[[EmulatedRig], None]:
+    return lambda rig: rig.element.add_flaw(make())
+
+
 def _wrong_key(rig: EmulatedRig) -> None:
     rig.element.corrupts_private_keys = True
 
@@ -69,6 +81,17 @@ def _refuse(rig: EmulatedRig) -> None:
     rig.endpoint_refuses = True
 
 
+def _allow_everything(rig: EmulatedRig) -> None:
+    rig.wildcard_policy = True
+
+
+def _misbehave(changes: dict[str, object]) -> Callable[[EmulatedRig], None]:
+    def after(rig: EmulatedRig) -> None:
+        rig.firmware.manners = msgspec.structs.replace(rig.firmware.manners, **changes)
+
+    return after
+
+
 FAULTS: Mapping[str, Fault] = {
     "sda-scl-swapped": Fault(
         "SDA and SCL are exchanged at the element", "wiring", frozenset({"i2c"}), after=_swap
@@ -77,6 +100,42 @@ FAULTS: Mapping[str, Fault] = {
         "the element's supply wire is broken", "wiring", frozenset({"i2c"}), after=_unpower
     ),
     "relay-stuck-off": Fault("the relay never switches on", "power", frozenset({"power"}), after=_stick_off),
+    "flash-worn": Fault(
+        "a cell of the board's flash cannot be programmed any more",
+        "flash",
+        frozenset({"flash"}),
+        after=_wear_flash,
+    ),
+    "lock-not-sticky": Fault(
+        "locks are acknowledged but gone after a power cycle",
+        "locks",
+        frozenset({"provision", "power"}),
+        after=_flawed(lambda: Throughout("lock-not-sticky")),
+    ),
+    "config-write-after-lock": Fault(
+        "the configuration can be written although it is locked",
+        "locks",
+        frozenset({"provision"}),
+        after=_flawed(ConfigWriteAfterLock),
+    ),
+    "crc-not-checked": Fault(
+        "Lock does not compare its checksum",
+        "locks",
+        frozenset({"provision"}),
+        after=_flawed(LockCrcIgnored),
+    ),
+    "private-key-readable": Fault(
+        "Read gives every slot away, private keys too",
+        "locks",
+        frozenset({"provision"}),
+        after=_flawed(lambda: Throughout("private-key-readable")),
+    ),
+    "dry-run-writes": Fault(
+        "whoever only reads the configuration changes it",
+        "locks",
+        frozenset({"provision"}),
+        after=_flawed(ReadingWrites),
+    ),
     "wrong-key-in-slot": Fault(
         "another private key arrives in the slot than was written",
         "provisioning",
@@ -92,6 +151,26 @@ FAULTS: Mapping[str, Fault] = {
     "broker-refuses": Fault(
         "the MQTT endpoint refuses every connection", "connect", frozenset({"mqtt"}), after=_refuse
     ),
+    "wildcard-policy": Fault(
+        "the device's policy allows everything to everybody",
+        "connect",
+        frozenset({"mqtt"}),
+        after=_allow_everything,
+    ),
+    **{
+        name: Fault(
+            fault.meaning,
+            fault.owner,
+            fault.needs,
+            before=fault.change if fault.early else _nothing,
+            after=_nothing if fault.early else fault.change,
+        )
+        for name, fault in BENCH_FAULTS.items()
+    },
+    **{
+        name: Fault(meaning, "connect", frozenset({"mqtt"}), after=_misbehave(changes))
+        for name, (meaning, changes) in BAD_MANNERS.items()
+    },
 }
 
 

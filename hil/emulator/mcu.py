@@ -18,7 +18,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hil.clock import World
 
 __all__ = [
+    "Bound",
     "ChipTime",
     "CostModel",
     "End",
@@ -140,6 +141,7 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         revision: what Info answers, 8 hex digits.
         clock: ``wall``, or ``virtual`` for a model learned from an emulated rig.
         samples: connections of each scenario.
+        rtt_ms: round trip to the endpoint meanwhile.
         at: UTC.
     """
 
@@ -149,6 +151,7 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revision: str
     clock: Literal["wall", "virtual"]
     samples: int
+    rtt_ms: float
     at: str
 
 
@@ -271,22 +274,20 @@ def load_costs(
     return parse_costs(text, where, source=source, cpi=cpi, end=end)
 
 
-def bounds(name: str, *, folder: Path | None = None) -> dict[str, CostModel]:
+def bounds(name: str, *, folder: Path | None = None) -> list[Bound]:
     """Every source of a model at both ends of its band: how far from each other honest answers lie.
-
-    Keys are words for people, e.g. ``instructions, CPI 1``.
 
     Raises:
         ConfigError: as :func:`load_costs`.
     """
     text, where = _read(name, folder)
-    found: dict[str, CostModel] = {}
+    found: list[Bound] = []
+    ends: tuple[End, End] = ("low", "high")
     for source in _parsed(text, where).sources:
-        ends: tuple[End, End] = ("low", "high")
         for end in ends:
             costs = parse_costs(text, where, source=source, end=end)
-            label = f"{source}, {end} overheads" if costs.cpi is None else f"{source}, CPI {costs.cpi:g}"
-            found[label] = costs
+            what = f"{end} overheads" if costs.cpi is None else f"CPI {costs.cpi:g}"
+            found.append(Bound(f"{source}, {what}", end, costs))
     return found
 
 
@@ -348,6 +349,20 @@ def _parsed(text: str, where: str) -> _File:
         return msgspec.convert(yaml.load(text, Loader=_LOADER), _File)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+class Bound(NamedTuple):
+    """One end of one source of a cost model.
+
+    Attributes:
+        label: for people, e.g. ``instructions, CPI 1``.
+        end: which end.
+        costs: the model with these figures.
+    """
+
+    label: str
+    end: End
+    costs: CostModel
 
 
 class Mcu:

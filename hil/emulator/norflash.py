@@ -41,10 +41,14 @@ class NorFlash:
 
     Args:
         part: which part it is.
+
+    Attributes:
+        worn: a fault: offset of a cell to the bits of it that cannot be cleared any more.
     """
 
     def __init__(self, part: FlashPart | None = None) -> None:
         self.part = part or FlashPart()
+        self.worn: dict[int, int] = {}
         self._sectors: dict[int, bytearray] = {}
 
     @property
@@ -100,6 +104,9 @@ class NorFlash:
             old = sector[start : start + len(piece)]
             sector[start : start + len(piece)] = bytes(a & b for a, b in zip(old, piece, strict=True))
             at += len(piece)
+        for cell, bits in self.worn.items():
+            if offset <= cell < offset + len(data):
+                self._sectors[cell // SECTOR][cell % SECTOR] |= bits
         return -(-len(data) // _PAGE) * self.part.page_us
 
     def write(self, offset: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hil.emulator.relay import Contact
     from hil.emulator.uart import Uart
 
-__all__ = ["EMULATED_RELAYS", "EmulatedRelay"]
+__all__ = ["EMULATED_RELAYS", "OVER_NETWORK", "EmulatedRelay"]
 
 
 class EmulatedRelay(Protocol):
@@ -41,3 +41,6 @@ EMULATED_RELAYS: Mapping[str, RelayFactory] = {
     "tasmota": EmulatedTasmota,
 }
 """Kind → board. The kinds that are missing here have no wire that could be emulated."""
+
+OVER_NETWORK = frozenset({"shelly-gen1", "shelly-gen2", "tasmota"})
+"""Kinds that have no serial line: their bytes are those of a TCP connection."""

@@ -72,6 +72,7 @@ class Rfc2217Front:
             return
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_PENDING)
         self._client = _Client(self._world, self, connection)
 
     def forget(self) -> None:

@@ -1,29 +1,48 @@
-"""The supply wire of an emulated element: board power reaches it, unless the wire is broken."""
+"""The supply wire of an emulated element: board power reaches it, unless the wire is broken.
+
+The rail outlasts the relay's contact a little, because its capacitors feed the element alone: what
+the element keeps in its RAM survives an interruption that is shorter.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from hil.clock import Event, World
     from hil.emulator.chip import Chip
+    from hil.emulator.lockflaws import Flaw
 
-__all__ = ["Supplied"]
+__all__ = ["HOLD_UP_US", "Supplied"]
+
+HOLD_UP_US: Final = 10_000
+"""How long the rail holds. Benches differ; a knob of the model."""
 
 
 class Supplied:
     """An element on the bus, behind its supply wire; exchangeable while it is off.
 
-    Attributes:
+    Args:
         chip: the part in the socket.
+        world: whose time the rail needs to fall.
+
+    Attributes:
+        chip: the part in the socket; a new one comes without power.
         connected: False when the supply wire is broken.
+        fed_by_signals: a fault: the rail never falls, because pull-ups or the UART feed it.
         corrupts_private_keys: a fault: each private key that is written becomes another one.
+        flaws: faults between the bus and the part.
     """
 
-    def __init__(self, chip: Chip) -> None:
+    def __init__(self, chip: Chip, world: World) -> None:
         self._chip = chip
+        self._world = world
         self.connected = True
+        self.fed_by_signals = False
         self.corrupts_private_keys = False
+        self.flaws: list[Flaw] = []
         self._on = False
+        self._falling: Event | None = None
         self._corrupted: dict[int, bytes] = {}
 
     @property
@@ -33,7 +52,15 @@ class Supplied:
 
     @chip.setter
     def chip(self, chip: Chip) -> None:
+        self._chip.power_off()
         self._chip = chip
+        for flaw in self.flaws:
+            flaw.inserted(chip)
+
+    def add_flaw(self, flaw: Flaw) -> None:
+        """A fault between the bus and whatever part is in the socket."""
+        self.flaws.append(flaw)
+        flaw.inserted(self._chip)
 
     @property
     def powered(self) -> bool:
@@ -41,12 +68,15 @@ class Supplied:
         return self._on
 
     def power(self, on: bool) -> None:
-        """The board's supply goes on or off."""
+        """The board's supply goes on, at once, or off, when the rail has fallen."""
         self._on = on
+        if self._falling is not None:
+            self._falling.cancel()
+            self._falling = None
         if on and self.connected:
             self._chip.power_on()
-        else:
-            self._chip.power_off()
+        elif not self.fed_by_signals:
+            self._falling = self._world.after(HOLD_UP_US, lambda: self._chip.power_off(), "rail falls")
 
     def sda_low(self, us: int) -> None:
         """See :class:`hil.emulator.bus.I2CDevice`."""
@@ -58,7 +88,12 @@ class Supplied:
 
     def written(self, data: bytes) -> int:
         """See :class:`hil.emulator.bus.I2CDevice`."""
-        return self._chip.written(data)
+        for flaw in self.flaws:
+            data = flaw.before(self._chip, data)
+        taken = self._chip.written(data)
+        for flaw in self.flaws:
+            flaw.after(self._chip)
+        return taken
 
     def read(self, length: int) -> bytes:
         """See :class:`hil.emulator.bus.I2CDevice`."""

@@ -41,6 +41,10 @@ class Uart:
         self.on_lines: Callable[[bool, bool], None] = lambda dtr, rts: None
         """Called with (DTR, RTS), True = asserted, when the host changes a modem line."""
         self.arrived = world.signal(f"{name} bytes")
+        self.skew = 1.0
+        """The part's clock against its nominal rate; a wrong crystal makes every rate wrong."""
+        self.noise: Callable[[bytes], bytes] = lambda data: data
+        """What the cable does to bytes, in either direction."""
         self._generation = 0
         self._to_host_free = 0
         self._to_part_free = 0
@@ -50,16 +54,21 @@ class Uart:
         if not data:
             return
         start = max(self.world.now, self._to_host_free)
-        self._to_host_free = start + _line_us(len(data), self.baud)
+        baud = self._rate
+        self._to_host_free = start + _line_us(len(data), baud)
         generation = self._generation
-        baud = self.baud
 
         def arrive() -> None:
             if generation == self._generation:
-                self.received += _garbled(data, baud, self.host_baud)
+                self.received += self.noise(_garbled(data, baud, self.host_baud))
                 self.arrived.set()
 
         self.world.at(self._to_host_free, arrive, f"{self.name} → host {len(data)} bytes")
+
+    @property
+    def _rate(self) -> int:
+        """The rate that the part really runs at."""
+        return self.baud if self.skew == 1.0 else round(self.baud * self.skew)
 
     @property
     def idle_at(self) -> int:
@@ -78,10 +87,11 @@ class Uart:
         start = max(self.world.now, self._to_part_free)
         self._to_part_free = start + _line_us(len(data), self.host_baud)
         generation = self._generation
+        baud = self.host_baud
 
         def arrive() -> None:
             if generation == self._generation:
-                self.on_bytes(_garbled(data, self.host_baud, self.baud))
+                self.on_bytes(self.noise(_garbled(data, baud, self._rate)))
 
         self.world.at(self._to_part_free, arrive, f"host → {self.name} {len(data)} bytes")
 

@@ -134,13 +134,11 @@ class Guard:
         Raises:
             GuardRefusal: lists each unmet requirement with what to do; nothing was sent.
         """
-        case = self._case(operation, facts)
-        unmet = [r for r in REQUIREMENTS if not r.met(case)]
+        unmet = self.unmet(operation, facts)
         if unmet:
-            reasons = "; ".join(r.unmet(case) for r in unmet)
             raise GuardRefusal(
-                f"{operation} on element {facts.serial} refused: {reasons}",
-                hint="; ".join(dict.fromkeys(r.hint for r in unmet)),
+                f"{operation} on element {facts.serial} refused: {'; '.join(unmet)}",
+                hint="; ".join(dict.fromkeys(unmet.values())),
             )
         return issue(
             self,
@@ -149,7 +147,13 @@ class Guard:
             facts.slot,
             config=facts.config,
             lock_crc=lock_crc(operation, facts),
+            public_key=facts.public_key,
         )
+
+    def unmet(self, operation: Operation, facts: Facts) -> dict[str, str]:
+        """What is missing for a permit: each unmet requirement with what to do about it."""
+        case = self._case(operation, facts)
+        return {r.unmet(case): r.hint for r in REQUIREMENTS if not r.met(case)}
 
     def _case(self, operation: Operation, facts: Facts) -> Case:
         seen, why = None, ""
@@ -183,6 +187,7 @@ class Guard:
                 tuple(map(self._fingerprint, actions)),
                 rig=self._rig,
                 config=permit.config,
+                public_key=permit.public_key,
             )
             self._note(permit, actions, intent.number, "intent")
             armed = _Armed(permit, intent, list(actions))

@@ -71,13 +71,18 @@ class Ledger:
         calendar: date and time of the entries.
         durable: it outlives the run. A ledger of emulated parts that end with this process is not:
             it is not synced and needs no lock, because nobody else can reach those parts.
+
+    Attributes:
+        folder: where the files lie.
+        durable: see above.
     """
 
     def __init__(self, folder: Path, calendar: Calendar, *, durable: bool = True) -> None:
         self.durable = durable
-        self._folder = folder
+        self.folder = folder
         self._calendar = calendar
         self._locks: dict[str, FileLock] = {}
+        self._read: dict[str, _Read] = {}
 
     def path(self, serial: str) -> Path:
         """The file of one element.
@@ -87,7 +92,7 @@ class Ledger:
         """
         if not _SERIAL.fullmatch(serial):
             raise ConfigError(f"{serial!r} is no element serial number", hint="18 lower-case hex digits")
-        return self._folder / f"{serial}.jsonl"
+        return self.folder / f"{serial}.jsonl"
 
     def entries(self, serial: str) -> list[LedgerEntry]:
         """Everything recorded of one element, oldest first.
@@ -99,22 +104,20 @@ class Ledger:
         """
         path = self.path(serial)
         if not path.exists():
+            self._read.pop(serial, None)
             return []
-        lines = path.read_bytes().split(b"\n")
-        entries = []
-        for number, line in enumerate(lines, 1):
-            if not line:
-                continue
-            try:
-                row = json.loads(line)
-                entries.append(LedgerEntry(row.pop("kind"), int(row.pop("intent")), row.pop("at"), row))
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
-                if number == len(lines):  # no newline behind it: torn by a crash
-                    break
-                raise ConfigError(
-                    f"{path}:{number}: damaged ledger line: {error}",
-                    hint="keep the file, inspect the element, then move the file away",
-                ) from error
+        with path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            known = self._read.get(serial, _Read(inode))
+            if known.inode != inode or known.size > os.fstat(file.fileno()).st_size:
+                known = _Read(inode)
+            file.seek(known.size)
+            whole, newline, _torn = file.read().rpartition(b"\n")
+        entries = list(known.entries)
+        for number, line in enumerate(whole.split(b"\n"), 1 + len(entries)):
+            if line:
+                entries.append(_entry(line, f"{path}:{number}"))
+        self._read[serial] = _Read(inode, known.size + len(whole + newline), tuple(entries))
         return entries
 
     def open_intents(self, serial: str) -> list[LedgerEntry]:
@@ -125,8 +128,8 @@ class Ledger:
 
     def serials(self) -> Iterator[str]:
         """Every element that has a ledger."""
-        if self._folder.is_dir():
-            for path in sorted(self._folder.glob("*.jsonl")):
+        if self.folder.is_dir():
+            for path in sorted(self.folder.glob("*.jsonl")):
                 if _SERIAL.fullmatch(path.stem):
                     yield path.stem
 
@@ -175,8 +178,18 @@ class Ledger:
         *,
         rig: str = "",
         config: bytes | None = None,
+        public_key: bytes | None = None,
     ) -> Intent:
         """Write an intent and sync it to the disk; call it before the first byte is sent.
+
+        Args:
+            serial: the element.
+            operation: what is about to happen.
+            slot: the slot concerned.
+            packets: what is about to be sent, in words without secrets.
+            rig: where.
+            config: the configuration zone as it is to be afterwards.
+            public_key: the key that is to be in the slot afterwards.
 
         Raises:
             GuardRefusal: it cannot be written.
@@ -192,6 +205,7 @@ class Ledger:
             rig=rig,
             process=os.getpid(),
             **({} if config is None else {"config": config.hex()}),
+            **({} if public_key is None else {"public_key": public_key.hex()}),
         )
         return Intent(serial, number, operation, slot, packets)
 
@@ -252,6 +266,25 @@ class Ledger:
             os.close(descriptor)
         if fresh and self.durable:
             _sync_folder(path.parent)
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """How far a file was read: files only grow, so that what was read stays true."""
+
+    inode: int
+    size: int = 0
+    entries: tuple[LedgerEntry, ...] = ()
+
+
+def _entry(line: bytes, where: str) -> LedgerEntry:
+    try:
+        row = json.loads(line)
+        return LedgerEntry(row.pop("kind"), int(row.pop("intent")), row.pop("at"), row)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"{where}: damaged ledger line: {error}",
+            hint="keep the file, inspect the element, then move the file away",
+        ) from error
 
 
 def _make(folder: Path) -> None:

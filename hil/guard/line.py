@@ -51,6 +51,7 @@ class GuardedLine:
 
     def __init__(self, port: Port, guard: Guard, speech: Speech) -> None:
         self._port = port
+        self._stamped = port if isinstance(port, Stamped) else None
         self._guard = guard
         self._look = self._look_at_frames if speech == "rpc" else self._look_at_lines
         self._before = ""
@@ -73,7 +74,7 @@ class GuardedLine:
     @property
     def arrived_at(self) -> int:
         """See :class:`hil.serialport.port.Stamped`."""
-        return self._port.arrived_at if isinstance(self._port, Stamped) else self._port.clock.now
+        return self._port.clock.now if self._stamped is None else self._stamped.arrived_at
 
     def write(self, data: bytes) -> None:
         """Look, then write; see :meth:`hil.serialport.port.Port.write`.

@@ -59,11 +59,12 @@ class Permit:
         serial: the element's serial number, 18 hex digits.
         slot: the slot that may change, or None where the operation concerns no single slot.
         config: for configuration writes and locks, the 128 bytes that are to be in force.
+        public_key: for a key that is written, its public half.
         lock_crc: for locks of a zone, the checksum that the Lock command must carry; None only for
             a data lock that was allowed by name to go without.
     """
 
-    __slots__ = ("_issuer", "config", "lock_crc", "operation", "serial", "slot")
+    __slots__ = ("_issuer", "config", "lock_crc", "operation", "public_key", "serial", "slot")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Permit:
         slot: int | None,
         config: bytes | None = None,
         lock_crc: int | None = None,
+        public_key: bytes | None = None,
     ) -> None:
         if seal is not _SEAL:
             raise GuardRefusal("a permit is made by Guard.permit and by nothing else")
@@ -83,6 +85,7 @@ class Permit:
         self.slot: Final = slot
         self.config: Final = config
         self.lock_crc: Final = lock_crc
+        self.public_key: Final = public_key
 
     def armed(self, actions: Sequence[Command | RpcCall]) -> AbstractContextManager[None]:
         """Let exactly these actions pass the transport filter, each once.
@@ -108,6 +111,7 @@ def issue(
     *,
     config: bytes | None = None,
     lock_crc: int | None = None,
+    public_key: bytes | None = None,
 ) -> Permit:
     """Make a permit; called by ``hil.guard.guard`` only (a test of the source tree holds that)."""
-    return Permit(_SEAL, issuer, operation, serial, slot, config, lock_crc)
+    return Permit(_SEAL, issuer, operation, serial, slot, config, lock_crc, public_key)

@@ -41,9 +41,11 @@ class Predicted(msgspec.Struct, frozen=True):
 
     Attributes:
         model: which model, e.g. ``"atecc508a, esp8266-80mhz, rtt 5 ms"``.
+        band: between which values it lies by what one believes of the model's inputs, if that is known.
     """
 
     model: str
+    band: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return f"predicted ({self.model})"
@@ -159,6 +161,7 @@ class Measurement:
         """The fields of the journal's ``measurement`` event."""
         provenance = self.provenance
         source = provenance.source if isinstance(provenance, Measured) else provenance and provenance.model
+        band = provenance.band if isinstance(provenance, Predicted) else None
         return {
             "name": self.name,
             "value": self.value,
@@ -169,6 +172,7 @@ class Measurement:
             "source": source,
             "verdict": str(self.verdict),
             "key": self.key,
+            **({} if band is None else {"band": list(band)}),
         }
 
 

@@ -13,8 +13,9 @@ from hil.provision.zones import (
     lock_configuration,
     lock_data,
     lock_data_unchecked,
-    plan,
+    write_contents,
     write_kek,
+    write_key,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "lock_configuration",
     "lock_data",
     "lock_data_unchecked",
-    "plan",
+    "write_contents",
     "write_kek",
+    "write_key",
 ]

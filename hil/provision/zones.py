@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hil.element import irreversible
 from hil.element.keyfiles import public_half
-from hil.element.zones import OTP_SIZE, SLOT_SIZES, check_slot
+from hil.element.zones import OTP_SIZE, SLOT_SIZES, check_slot, data_crc
 from hil.errors import DeviceError, UsageError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
@@ -32,7 +32,9 @@ __all__ = [
     "lock_configuration",
     "lock_data",
     "lock_data_unchecked",
+    "write_contents",
     "write_kek",
+    "write_key",
 ]
 
 KEY_SLOT = 0
@@ -77,6 +79,10 @@ class Contents:
         """What the checksum of the data lock covers: the slots in order, then the OTP zone."""
         return b"".join(self.slots[slot] for slot in sorted(self.slots)) + self.otp
 
+    def crc(self, config: ConfigZone) -> int:
+        """Param2 of the data lock."""
+        return data_crc(self.slots, self.otp, config.private_slots)
+
 
 def lock_configuration(element: Element, guard: Guard, wanted: ConfigZone) -> None:
     """Write the configuration, read it back, lock it with its checksum."""
@@ -91,12 +97,18 @@ def lock_data(element: Element, guard: Guard, contents: Contents) -> None:
     """Write every non-private slot and the OTP zone, then lock them with their checksum."""
     serial = element.serial_number().hex()
     facts = Facts(serial, config=element.config.to_bytes(), data=contents.covered())
-    guard.permit(Operation.LOCK_DATA, facts)
+    guard.permit(Operation.LOCK_DATA, facts)  # what could not be locked is not written either
+    write_contents(element, guard, contents)
+    irreversible.lock_data(element, contents.slots, contents.otp, guard.permit(Operation.LOCK_DATA, facts))
+
+
+def write_contents(element: Element, guard: Guard, contents: Contents) -> None:
+    """Write every non-private slot and the OTP zone."""
+    serial = element.serial_number().hex()
     for slot, data in contents.slots.items():
         permit = guard.permit(Operation.WRITE_SLOT, Facts(serial, slot=slot))
         irreversible.write_slot(element, slot, data, permit)
     irreversible.write_otp(element, contents.otp, guard.permit(Operation.WRITE_OTP, Facts(serial)))
-    irreversible.lock_data(element, contents.slots, contents.otp, guard.permit(Operation.LOCK_DATA, facts))
 
 
 def lock_data_unchecked(element: Element, guard: Guard) -> None:
@@ -139,16 +151,3 @@ def write_key(element: Element, guard: Guard, scalar: bytes, kek: bytes, slot: i
     facts = Facts(element.serial_number().hex(), slot=slot, public_key=public_half(scalar))
     permit = guard.permit(Operation.WRITE_PRIVATE_KEY, facts)
     return irreversible.write_private_key(element, slot, scalar, permit, write_key=kek)
-
-
-def plan(element: Element, wanted: ConfigZone) -> list[str]:
-    """What provisioning would do to this element, in words; reads only, changes nothing."""
-    locks = element.lock_state()
-    lines = []
-    if not locks.config:
-        lines += [f"write-config and lock-config with CRC 0x{wanted.onto(element.config).crc:04X}"]
-    if not locks.data:
-        slots = ", ".join(str(slot) for slot in wanted.data_slots)
-        lines += [f"write-slot {slots}; write-otp", "lock-data with CRC"]
-    lines += [f"write-slot {KEK_SLOT}: key-encryption key", f"write-private-key slot {KEY_SLOT}, encrypted"]
-    return [f"dry run, nothing is sent: {line}" for line in lines]

@@ -42,24 +42,34 @@ _CI = (
 _GIT_PATIENCE_S = 5
 
 
-def new_run(runs: Path, calendar: Calendar, redactor: Redactor | None = None, **fields: Any) -> Journal:  # noqa: ANN401
+def new_run(
+    runs: Path,
+    calendar: Calendar,
+    redactor: Redactor | None = None,
+    *,
+    suites: Path | None = None,
+    **fields: Any,  # noqa: ANN401  (any JSON value)
+) -> Journal:
     """Make a run's folder, begin its journal and write the header.
 
     Args:
         runs: the folder of all runs.
         calendar: date and time of the events.
         redactor: keeps secrets out; a new one if None.
+        suites: folder of the tests; their version is part of the record. Default: here.
         fields: further fields of the ``run-start`` event, e.g. ``rigs``, ``faults``.
 
     Raises:
         ConfigError: the folder or the journal cannot be written.
     """
     journal = Journal(new_run_folder(runs, calendar), calendar, redactor)
-    journal.event("run-start", **{**run_header(journal.folder.name), **fields})
+    journal.event("run-start", **{**run_header(journal.folder.name, suites), **fields})
     return journal
 
 
-def run_header(run: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def run_header(
+    run: str, suites: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
     """The fields of ``run-start`` that this process knows by itself."""
     return {
         "format": FORMAT,
@@ -67,7 +77,7 @@ def run_header(run: str, environment: Mapping[str, str] = os.environ) -> dict[st
         "command": sys.argv,
         "versions": _versions(),
         "by": _by(environment),
-        "suites": git_state(Path.cwd()),
+        "suites": git_state(Path.cwd() if suites is None else suites),
         "host": {
             "name": platform.node(),
             "system": f"{platform.system()} {platform.release()}",

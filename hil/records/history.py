@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hil.errors import ConfigError
-from hil.homes import made
+from hil.homes import find_homes, made
 from hil.measure.verdict import Verdict
 from hil.records.journal import JOURNAL
 from hil.records.rebuild import load_run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hil.records.model import Run
 
-__all__ = ["Flakiness", "History", "Point", "RunRow"]
+__all__ = ["Flakiness", "History", "Point", "RunRow", "history_path", "usual_durations"]
 
 _VERSION = 1
 _SCHEMA = """
@@ -199,6 +199,12 @@ class History:
                 since = run
         return since
 
+    def durations(self) -> dict[str, int]:
+        """Average wall time of each test over the runs in which it spoke, in microseconds."""
+        marks = ", ".join("?" for _ in _SPEAKS)
+        query = f"SELECT test, AVG(wall_us) FROM tests WHERE verdict IN ({marks}) GROUP BY test"
+        return {test: round(us) for test, us in self._db.execute(query, tuple(map(str, _SPEAKS)))}
+
     def flaky(self) -> list[Flakiness]:
         """Tests that failed and passed, those that flip most first."""
         tests = [row[0] for row in self._db.execute("SELECT DISTINCT test FROM tests")]
@@ -236,7 +242,7 @@ class History:
             ),
         )
         attempts: dict[str, int] = {}
-        for test in run.tests:
+        for test in [*run.retried, *run.tests]:
             attempts[test.test] = attempt = attempts.get(test.test, 0) + 1
             rig = test.rig or ""
             row = (test.suite, rig, str(test.verdict), test.reason, test.clock_us, test.wall_us)
@@ -251,6 +257,24 @@ class History:
                         "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (run.name, test.test, rig, figure.name, float(figure.value), *said),
                     )
+
+
+def history_path(runs: Path) -> Path:
+    """The history file of the project whose runs lie in ``runs``; named after that folder."""
+    name = str(runs.resolve()).strip("/").replace("/", "-") or "root"
+    return find_homes().history / f"{name}.sqlite"
+
+
+def usual_durations(runs: Path) -> dict[str, int]:
+    """Wall time of each test in its last good runs, in microseconds; empty without a history."""
+    path = history_path(runs)
+    if not path.is_file():
+        return {}
+    try:
+        with History(path) as history:
+            return history.durations()
+    except ConfigError:
+        return {}  # an estimate is not worth an error; `hil history` will tell
 
 
 class _Transaction:

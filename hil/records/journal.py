@@ -50,7 +50,6 @@ KINDS: dict[str, frozenset[str]] = {
     "irreversible": frozenset({"serial", "operation", "phase"}),
     "rig-error": frozenset({"message"}),
     "rig-aside": frozenset({"rig", "reason"}),
-    "release": frozenset({"release"}),
     "run-end": frozenset({"verdict", "exit_status"}),
 }
 """Every kind of event and the fields it must have; others are allowed and kept."""
@@ -88,20 +87,27 @@ class Journal:
         redactor: keeps secrets out of events and attachments.
         part: name of this process where several write the journal of one run; its events and
             attachments then go to files of its own.
+        after: go on with a journal that has so many events, instead of beginning one.
 
     Raises:
         ConfigError: the file exists already or cannot be written.
     """
 
     def __init__(
-        self, folder: Path, calendar: Calendar, redactor: Redactor | None = None, *, part: str = ""
+        self,
+        folder: Path,
+        calendar: Calendar,
+        redactor: Redactor | None = None,
+        *,
+        part: str = "",
+        after: int = 0,
     ) -> None:
         self.folder = folder
         self.path = made(folder / PARTS) / f"{part}.jsonl" if part else folder / JOURNAL
         self._part = part
         self.redactor = Redactor() if redactor is None else redactor
         self._calendar = calendar
-        self._number = 0
+        self._number = after
         self._attached: set[str] = set()
         self._verdicts: list[Verdict] = []
         self._counts: Counter[str] = Counter()
@@ -109,7 +115,7 @@ class Journal:
         try:
             # A console may send bytes that are no text: they are kept as JSON escapes.
             self._file = open(  # noqa: SIM115  (it lives as long as the journal)
-                self.path, "x", encoding="utf-8", errors="backslashreplace", newline="\n"
+                self.path, "a" if after else "x", encoding="utf-8", errors="backslashreplace", newline="\n"
             )
         except OSError as error:
             raise ConfigError(

@@ -54,6 +54,14 @@ class RigRecord:
     wiring: list[dict[str, Any]] = field(default_factory=list)
     after: list[Part] = field(default_factory=list)
 
+    @property
+    def kind(self) -> str:
+        """``physical``, ``emulated`` or ``mixed``, by the parts on the bench; the cloud is none."""
+        kinds = {part.physical for part in self.parts if part.part != "cloud"}
+        if self.emulated or kinds == {False}:
+            return "emulated"
+        return "mixed" if False in kinds else "physical"
+
 
 class Step(msgspec.Struct, frozen=True):
     """One step of a test on the rig's clock."""
@@ -79,11 +87,17 @@ class Figure(msgspec.Struct, frozen=True):
     source: str | None
     verdict: Verdict
     key: bool
+    band: tuple[float, float] | None = None
 
     @property
     def shown(self) -> str:
-        """The value with its unit, for people."""
-        return "never set" if self.value is None else format_value(self.value, self.unit)
+        """The value with its unit, and the band of a prediction, for people."""
+        if self.value is None:
+            return "never set"
+        value = format_value(self.value, self.unit)
+        if self.band is None:
+            return value
+        return f"{value} ({format_value(self.band[0], '')} … {format_value(self.band[1], self.unit)})"
 
     @property
     def bounds(self) -> str:
@@ -203,7 +217,6 @@ class Run:
         tests: the last attempt of each test.
         retried: attempts that ended in a rig error and were followed by another one.
         aside: rigs that were set aside, with the reason.
-        release: what a qualification is held against, as in the journal; empty without one.
     """
 
     folder: Path
@@ -217,7 +230,6 @@ class Run:
     irreversible: list[Irreversible] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)
-    release: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] | None = None
     last: float = 0.0
 
@@ -244,15 +256,16 @@ class Run:
         blocked = [Verdict.BLOCKED] * bool(self.blocks)
         return worst([*errors, *aside, *blocked, *(test.verdict for test in self.tests)])
 
-    @property
-    def plan(self) -> str:
-        """``nightly``, ``qualification``, or nothing for an ordinary run."""
-        return str(self.header.get("plan", ""))
+    def verdict_of(self, rig: str | None) -> Verdict:
+        """The gravest of everything on one rig."""
+        broken = any(failure.rig == rig and not failure.retried for failure in self.rig_errors)
+        errors = [Verdict.RIG_ERROR] * (broken or rig in self.aside)
+        return worst([*errors, *(test.verdict for test in self.tests if test.rig == rig)])
 
     @property
-    def rehearsal(self) -> bool:
-        """True for a rehearsal of a qualification: it qualifies nothing."""
-        return bool(self.header.get("rehearsal"))
+    def plan(self) -> str:
+        """``nightly``, or nothing for an ordinary run."""
+        return str(self.header.get("plan", ""))
 
     @property
     def counts(self) -> Counter[Verdict]:
@@ -287,7 +300,7 @@ class Run:
     @property
     def kind(self) -> str:
         """``physical``, ``emulated`` or ``mixed``, by the rigs; ``no rig`` without any."""
-        kinds = {"emulated" if rig.emulated else "physical" for rig in self.rigs.values()}
+        kinds = {rig.kind for rig in self.rigs.values()}
         return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "no rig"
 
     def requirements(self) -> dict[str, list[TestRecord]]:

@@ -11,9 +11,11 @@ import heapq
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hil.errors import ConfigError
+from hil.homes import made
+from hil.records.header import run_header
 from hil.records.journal import JOURNAL, PARTS, Journal, read_events
 
 if TYPE_CHECKING:
@@ -27,27 +29,46 @@ __all__ = ["join_run", "merge_parts", "run_events"]
 Event = dict[str, Any]
 
 
-def join_run(folder: Path, calendar: Calendar, part: str, pid: int, header: Event) -> Journal:
+class Process(Protocol):
+    """One process of a run; :class:`hil.options.Worker` is one."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def command(self) -> tuple[str, ...]: ...
+
+
+def join_run(process: Process, calendar: Calendar, *, suites: Path, **fields: Any) -> Journal:  # noqa: ANN401
     """The journal of one process of a run; whoever comes first also writes the run's header.
 
     Args:
-        folder: the run's folder; made if it is not there.
+        process: the run's folder, made if it is not there, and which process this is.
         calendar: date and time of the events.
-        part: name of the process, e.g. ``gw0``.
-        pid: its number.
-        header: the fields of ``run-start``.
+        suites: folder of the tests; their version is part of the record.
+        fields: further fields of the header.
 
     Raises:
         ConfigError: a file cannot be written, or the part exists.
     """
-    journal = Journal(folder, calendar, part=part)
+    made(process.folder)
+    journal = Journal(process.folder, calendar, part=process.part)
+    header = {
+        **run_header(process.folder.name, suites),
+        "command": list(process.command),
+        "workers": process.workers,
+        **fields,
+    }
     try:
-        with Journal(folder, calendar) as head:
+        with Journal(process.folder, calendar) as head:
             head.event("run-start", **header)
     except ConfigError as error:
         if not isinstance(error.__cause__, FileExistsError):
             raise
-    journal.event("worker-start", worker=part, pid=pid)
+    journal.event("worker-start", worker=process.part, pid=os.getpid())
     return journal
 
 

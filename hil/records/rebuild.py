@@ -69,9 +69,13 @@ class _Builder:
         self._tests: dict[str, TestRecord] = {}
 
     def begin(self, event: Event) -> TestRecord:
-        """A new record; a repeated id is another attempt, and the one before moves aside."""
+        """A new record; a repeated id is another attempt.
+
+        An attempt that the rig or a killed process ended moves aside. A failed one stays: a device
+        that passes at the second try is not good.
+        """
         before = self._tests.get(event["test"])
-        if before is not None:
+        if before is not None and before.verdict in (Verdict.RIG_ERROR, Verdict.ABORTED):
             self.run.tests.remove(before)
             self.run.retried.append(before)
         record = TestRecord(
@@ -155,8 +159,16 @@ def _measurement(builder: _Builder, event: Event) -> None:
                 source=event.get("source"),
                 verdict=_verdict(event.get("verdict")),
                 key=bool(event.get("key")),
+                band=_band(event.get("band")),
             )
         )
+
+
+def _band(row: object) -> tuple[float, float] | None:
+    """The two ends of a prediction's band, if they are there."""
+    if isinstance(row, list) and len(row) == 2 and all(isinstance(end, int | float) for end in row):
+        return float(row[0]), float(row[1])
+    return None
 
 
 def _attachment(builder: _Builder, event: Event) -> None:
@@ -180,6 +192,9 @@ def _test_end(builder: _Builder, event: Event) -> None:
     record.trace = event.get("trace") or ""
     record.quarantine = event.get("quarantine") or ""
     record.warnings = list(event.get("warnings", ()))
+    if record.attempt > 1 and record.verdict in (Verdict.PASS, Verdict.WARN):
+        record.verdict = Verdict.WARN
+        record.warnings.append(f"passed at attempt {record.attempt}")
     record.clock_us = event.get("clock_us")
     record.wall_us = event.get("wall_us", 0)
     record.account = dict(event.get("account", {}))
@@ -212,10 +227,6 @@ def _rig_error(builder: _Builder, event: Event) -> None:
 
 def _rig_aside(builder: _Builder, event: Event) -> None:
     builder.run.aside[event["rig"]] = event.get("reason", "")
-
-
-def _release(builder: _Builder, event: Event) -> None:
-    builder.run.release = dict(event["release"])
 
 
 def _irreversible(builder: _Builder, event: Event) -> None:
@@ -271,6 +282,5 @@ _TAKE: dict[str, Callable[[_Builder, Event], None]] = {
     "irreversible": _irreversible,
     "rig-error": _rig_error,
     "rig-aside": _rig_aside,
-    "release": _release,
     "run-end": _run_end,
 }

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from hil.measure.verdict import MEANINGS, Verdict
+from hil.records.connectviews import connect_views
 from hil.records.journal import utc
 from hil.records.svg import (
     account_picture,
@@ -72,6 +73,7 @@ def render_report(run: Run) -> str:
         operations=_operations(run),
         limit_picture=lambda figure: Markup(limit_picture(figure)),
         figures=[(test, figure) for test in run.tests for figure in test.figures],
+        connects=connect_views(run),
         slowest=[pair for pair in run.slowest(8) if pair[1].duration_us > 0],
         facts=_facts(run),
     )

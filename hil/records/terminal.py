@@ -8,14 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hil.measure.verdict import Verdict
+from hil.records.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hil.records.model import Run, SuiteRecord
+    from hil.records.model import Run, SuiteRecord, TestRecord
 
     Row = tuple[str, str, Verdict, list[str]]
+    ByRig = Sequence[tuple[str | None, list[SuiteRecord]]]
     Styled = list[tuple[str, str]]
 
 __all__ = ["COLOURS", "span", "verdict_table"]
@@ -32,6 +34,8 @@ COLOURS: dict[Verdict, str] = {
 }
 _NARROWEST = 60
 _REASONS = 6
+_RIGS = 4
+"""With more rigs than this, one line a rig and only the suites that need attention."""
 _LEFT = 14 + 3 + 7 + 3 + 18 + 3
 """Columns left of the key figures."""
 
@@ -48,12 +52,36 @@ def verdict_table(
         report: where the HTML report lies, if there is one.
     """
     width = max(width, _NARROWEST)
-    rigs = [
-        (_rig_name(run, rig), [(s.suite, _tests(s), s.verdict, _figures(s)) for s in suites])
-        for rig, suites in _by_rig(run)
-    ]
+    by_rig = _by_rig(run)
+    shown = _many if len(by_rig) > _RIGS else _each
+    rigs = shown(run, by_rig)
     after = _after(run, report)
     return _coloured(rigs, after, width) if colour else _plain(rigs, after, width)
+
+
+def _each(run: Run, by_rig: ByRig) -> list[tuple[str, list[Row]]]:
+    """A table for each rig, a row for each suite."""
+    return [
+        (_rig_name(run, rig), [(s.suite, _tests(s.tests), s.verdict, _figures(s)) for s in suites])
+        for rig, suites in by_rig
+    ]
+
+
+def _many(run: Run, by_rig: ByRig) -> list[tuple[str, list[Row]]]:
+    """One table for all rigs, a row for each; then a table for each rig that needs attention."""
+    rows: list[Row] = []
+    for rig, suites in by_rig:
+        tests = [test for suite in suites for test in suite.tests]
+        aside = [f"set aside: {run.aside[rig]}"] if rig in run.aside else []
+        figures = aside or [figure for suite in suites for figure in _figures(suite)]
+        rows.append((rig or "without a rig", _tests(tests), run.verdict_of(rig), figures))
+    attention = [(rig, suites) for rig, suites in by_rig if not run.verdict_of(rig).good]
+    kinds = {_rig_name(run, rig).rpartition("(")[2].rstrip(")") for rig, _ in by_rig}
+    bad = [
+        (_rig_name(run, rig), [row for row in rows_of if not row[2].good])
+        for (rig, _), (_, rows_of) in zip(attention, _each(run, attention), strict=True)
+    ]
+    return [(f"{len(by_rig)} rigs ({', '.join(sorted(kinds))})", rows), *bad]
 
 
 def _plain(rigs: Sequence[tuple[str, Sequence[Row]]], after: Sequence[Styled], width: int) -> list[str]:
@@ -127,14 +155,13 @@ def _rig_name(run: Run, name: str | None) -> str:
     if name is None:
         return "without a rig"
     rig = run.rigs.get(name)
-    return name if rig is None else f"{name} ({'EMULATED' if rig.emulated else 'physical'})"
+    return name if rig is None else f"{name} ({'physical' if rig.kind == 'physical' else rig.kind.upper()})"
 
 
-def _tests(suite: SuiteRecord) -> str:
+def _tests(tests: Sequence[TestRecord]) -> str:
     """``7``, or ``5/7`` where five of seven were run and good."""
-    good = sum(count for verdict, count in suite.counts.items() if verdict.good)
-    good -= suite.counts[Verdict.SKIPPED]
-    total = len(suite.tests)
+    good = sum(test.verdict.good and test.verdict is not Verdict.SKIPPED for test in tests)
+    total = len(tests)
     return str(total) if good == total else f"{good}/{total}"
 
 
@@ -156,11 +183,14 @@ def _after(run: Run, report: Path | None) -> list[Styled]:
             where = f" on {test.rig}" if test.rig else ""
             lines.append([_styled(test.verdict), (f" {test.suite}{where}: {test.title}", "")])
             lines += [[(f"    {said}", "")] for said in (test.reason, test.cause) if said]
-    for failure in run.rig_errors:
-        lines.append([_styled(Verdict.RIG_ERROR), (f" {failure.rig or ''}: {failure.message}", "")])
-        if failure.hint:
-            lines.append([(f"    → {failure.hint}", "")])
-    lines += [[_styled(Verdict.BLOCKED), (f" {b.suite}: {b.reason}", "")] for b in run.blocks]
+    for test in run.tests:
+        if test.verdict is Verdict.QUARANTINED:
+            lines.append([_styled(test.verdict), (f" {test.suite} on {test.rig}: {test.title}", "")])
+            lines.append([(f"    {test.quarantine or test.reason}", "")])
+    lines += _rig_errors(run)
+    for block in run.blocks:
+        on = f" on {block.rig}" if block.rig and len(run.rigs) > 1 else ""
+        lines.append([_styled(Verdict.BLOCKED), (f" {block.suite}{on}: {block.reason}", "")])
     lines += _not_applied(run)
     slow = [(test, step) for test, step in run.slowest(3) if step.duration_us > 0]
     if slow:
@@ -172,13 +202,30 @@ def _after(run: Run, report: Path | None) -> list[Styled]:
     return lines
 
 
+def _rig_errors(run: Run) -> list[Styled]:
+    lines: list[Styled] = []
+    for failure in run.rig_errors:
+        again = ", tried again" if failure.retried else ""
+        lines.append([_styled(Verdict.RIG_ERROR), (f" {failure.rig or ''}{again}: {failure.message}", "")])
+        if failure.hint and not failure.retried:
+            lines.append([(f"    → {failure.hint}", "")])
+    for rig in run.aside:
+        lines.append([(f"set aside: {rig}; its other tests were not run", "bold red")])
+    return lines
+
+
 def _styled(verdict: Verdict) -> tuple[str, str]:
     return str(verdict), COLOURS[verdict]
 
 
 def _not_applied(run: Run) -> list[Styled]:
     """What was skipped and why, the most frequent reasons first."""
-    reasons = Counter(test.reason for test in run.tests if test.verdict is Verdict.SKIPPED)
+    reasons = Counter(
+        # Of many rigs that lack the same thing one line is enough.
+        test.reason.replace(test.rig or "\0", "the rig") if len(run.rigs) > 1 else test.reason
+        for test in run.tests
+        if test.verdict is Verdict.SKIPPED
+    )
     shown = reasons.most_common(_REASONS)
     lines: list[Styled] = [[(f"skipped {count}: {reason}", "dim")] for reason, count in shown]
     if len(reasons) > len(shown):
@@ -190,25 +237,9 @@ def _not_applied(run: Run) -> list[Styled]:
 def _summary(run: Run) -> str:
     counts = run.counts
     said = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]] or ["no tests"]
+    if run.retried:
+        said.append(f"{len(run.retried)} tried again")
     said.append(f"{span(run.wall_us)} wall")
     if run.virtual_us:
         said.append(f"{span(run.virtual_us)} virtual")
     return ", ".join(said)
-
-
-def span(us: int) -> str:
-    """A duration for people: ``870 us``, ``67.9 ms``, ``12.3 s``, ``2 min 5 s``, ``3 h 20 min``."""
-    if us < 1000:
-        return f"{us} us"
-    if us < 1_000_000:
-        return f"{_three_digits(us / 1000)} ms"
-    if us < 120_000_000:
-        return f"{_three_digits(us / 1e6)} s"
-    minutes, seconds = divmod(us // 1_000_000, 60)
-    if minutes < 120:
-        return f"{minutes} min {seconds} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

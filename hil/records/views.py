@@ -11,14 +11,16 @@ from hil.records.terminal import verdict_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["JUNIT", "REPORT", "write_views"]
+    from hil.records.model import Run
+
+__all__ = ["JUNIT", "REPORT", "write_views", "write_views_of"]
 
 JUNIT = "junit.xml"
 REPORT = "report.html"
 
 
 def write_views(path: Path, *, html: bool = True, width: int = 100, colour: bool = False) -> list[str]:
-    """Write ``junit.xml`` and ``report.html`` beside the journal and return the verdict table.
+    """Write the views of a run again, from its journal; see :func:`write_views_of`.
 
     Args:
         path: the run's folder, or its journal.
@@ -29,7 +31,11 @@ def write_views(path: Path, *, html: bool = True, width: int = 100, colour: bool
     Raises:
         ConfigError: the journal is damaged, of a newer format, or not there.
     """
-    run = load_run(path)
+    return write_views_of(load_run(path), html=html, width=width, colour=colour)
+
+
+def write_views_of(run: Run, *, html: bool = True, width: int = 100, colour: bool = False) -> list[str]:
+    """Write ``junit.xml`` and ``report.html`` beside the journal and return the verdict table."""
     write_junit(run, run.folder / JUNIT)
     report = None
     if html:

@@ -7,7 +7,16 @@
 
 from hil.rigfile.binding import Secret
 from hil.rigfile.capabilities import CAPABILITIES, capabilities, missing
-from hil.rigfile.loader import find_rig, find_rigs, list_rigs, load, load_rig, search_folders, shipped_folder
+from hil.rigfile.loader import (
+    find_rig,
+    find_rigs,
+    image_path,
+    list_rigs,
+    load,
+    load_rig,
+    search_folders,
+    shipped_folder,
+)
 from hil.rigfile.model import (
     Board,
     Bus,
@@ -41,6 +50,7 @@ __all__ = [
     "capabilities",
     "find_rig",
     "find_rigs",
+    "image_path",
     "json_schema",
     "list_rigs",
     "load",

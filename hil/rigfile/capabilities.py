@@ -22,6 +22,7 @@ CAPABILITIES: dict[str, str] = {
     "config": "the firmware's configuration, to read and to change",
     "console": "a text console",
     "emulated": "parts that this program emulates",
+    "flash": "a firmware image to write, and a MAC address to know the board by",
     "fs": "files on the board",
     "https": "an HTTPS server on the board",
     "i2c": "the element's I2C bus, transaction by transaction",
@@ -52,6 +53,7 @@ def capabilities(rig: RigFile) -> frozenset[str]:
     optional = {
         "power": rig.power.kind != "none",
         "wiring": rig.wiring is not None,
+        "flash": rig.board.image is not None and rig.board.mac is not None,
         "certificates": rig.element.state == "trust",
         "cloud": True,
         "aws": rig.cloud.mode == "aws",

@@ -16,7 +16,16 @@ from hil.rigfile.rules import RULES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["find_rig", "find_rigs", "list_rigs", "load", "load_rig", "search_folders", "shipped_folder"]
+__all__ = [
+    "find_rig",
+    "find_rigs",
+    "image_path",
+    "list_rigs",
+    "load",
+    "load_rig",
+    "search_folders",
+    "shipped_folder",
+]
 
 ALL = "all"
 EXAMPLE = "example-"
@@ -57,6 +66,16 @@ def _unknown_names(rig: RigFile) -> Iterator[tuple[tuple[str, ...], str]]:
             known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
             where = " or ".join(map(str, folders))
             yield place, f"{place[-1]}: there is no {name!r}{suggest(name, known)} in {where}"
+    if rig.board.image is not None and image_path(rig) is None:
+        yield ("board", "image"), f"image: there is no file {rig.board.image!r} in {rig.path.parent}"
+
+
+def image_path(rig: RigFile) -> Path | None:
+    """The firmware image that the rig file names: in its folder, else among the shipped ones."""
+    if rig.board.image is None:
+        return None
+    folders = (rig.path.resolve().parent, shipped_folder())
+    return next((path for path in (f / rig.board.image for f in folders) if path.is_file()), None)
 
 
 def shipped_folder() -> Path:

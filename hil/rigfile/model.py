@@ -55,6 +55,13 @@ class Board:
     boot_timeout_ms: Annotated[
         int, Key("How long after power-on the boot log may take, in milliseconds.", low=100, high=120_000)
     ] = 10_000
+    image: Annotated[
+        str | None,
+        Key("The firmware image that belongs on the board: a path, counted from the rig file's folder."),
+    ] = None
+    image_offset: Annotated[
+        int, Key("Where in the flash the image begins, e.g. 0x1000.", low=0, high=0x100_0000)
+    ] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,9 @@ class Power:
     minimum_off_ms: Annotated[
         int, Key("Least time without power, in milliseconds: capacitors discharge.", low=0, high=600_000)
     ] = 2_000
+    test_cycles: Annotated[
+        int, Key("How often the power suite switches the board off and on.", low=1, high=10_000)
+    ] = 3
     safe_state: Annotated[
         Literal["off", "on"], Key("How the relay is left when a run ends, also after an error.")
     ] = "off"
@@ -243,8 +253,8 @@ class Cloud:
     data_endpoint: Annotated[
         str | None,
         Key(
-            "host:port of the MQTT endpoint that the board is told to connect to: with `listen` the name under "
-            "which the board finds this computer; without it somebody else's endpoint.",
+            "host:port of the MQTT endpoint that the board is told to connect to: with `listen` the name "
+            "under which the board finds this computer; without it somebody else's endpoint.",
             pattern=_HOST_PORT,
             form="host:port",
         ),
@@ -252,8 +262,8 @@ class Cloud:
     server_roots: Annotated[
         str | None,
         Key(
-            "PEM file of the authorities that the board is told to trust, counted from the rig file's folder; "
-            "otherwise those of this program's endpoint, or Amazon's in mode aws."
+            "PEM file of the authorities that the board is told to trust, counted from the rig file's "
+            "folder; otherwise those of this program's endpoint, or Amazon's in mode aws."
         ),
     ] = None
     name_prefix: Annotated[
@@ -313,6 +323,9 @@ class Emulation:
         Literal["blank", "mongoose-configured", "trust-go", "trust-flex"],
         Key("The emulated element as it leaves the factory."),
     ] = "blank"
+    mcu_revision: Annotated[
+        int, Key("Major revision of an emulated ESP32, as its ROM loader shows it.", low=0, high=3)
+    ] = 3
     seed: Annotated[int, Key("Seed of everything that is drawn at random.", low=0, high=2**63 - 1)] = 0
     rtt_ms: Annotated[float, Key("Round trip of the emulated network, in ms.", low=0, high=10_000)] = 5.0
     state_file: Annotated[

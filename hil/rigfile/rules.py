@@ -93,7 +93,10 @@ def _the_board_finds_its_endpoint(rig: RigFile) -> Findings:
                     f"{key} is for physical boards: an emulated one meets the endpoint in its world",
                 )
     elif rig.cloud.mode == "aws" and rig.cloud.listen is not None:
-        yield ("cloud", "listen"), "listen is for moto and moto-server; in mode aws the board meets AWS itself"
+        yield (
+            ("cloud", "listen"),
+            "listen is for moto and moto-server; in mode aws the board meets AWS itself",
+        )
 
 
 def _emulated_as_a_whole_or_not_at_all(rig: RigFile) -> Findings:

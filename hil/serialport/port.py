@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -17,10 +19,14 @@ from serial.tools import list_ports
 
 from hil.errors import PortError
 from hil.serialport import emulated, protocol_emu
+from hil.serialport.loan import lend_emulated, lend_physical
 from hil.serialport.reader import SLICE_S, BackgroundReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hil.clock import Clock
+    from hil.serialport.loan import Loan
 
 __all__ = ["Port", "SerialPort", "Stamped", "existing_ports", "open_port"]
 
@@ -171,6 +177,31 @@ class SerialPort:
             raise self._gone(error) from error
         return data
 
+    @contextmanager
+    def lend(self) -> Iterator[Loan]:
+        """Let another program have the port; here it is closed meanwhile and opened again at the end.
+
+        What arrives meanwhile is the borrower's.
+
+        Raises:
+            PortError: it cannot be opened again.
+        """
+        if isinstance(self._handle, protocol_emu.Serial):
+            with lend_emulated(self._handle.line, self.name) as loan:
+                yield loan
+            return
+        self._source.close()
+        self._handle.close()
+        try:
+            with lend_physical(self.name) as loan:
+                yield loan
+        finally:
+            try:
+                _open(self._handle)
+            except OSError as error:
+                raise _not_opened(self.name, error) from error
+            self._source = BackgroundReader(self._handle, self.clock, self.name)
+
     def close(self) -> None:
         """See :meth:`Port.close`."""
         self._source.close()
@@ -205,11 +236,19 @@ def open_port(url: str, *, clock: Clock, baud: int = 115_200) -> SerialPort:
             write_timeout=WRITE_S if local else None,
             exclusive=True if local else None,
         )
-        handle.dtr = handle.rts = False
-        handle.open()
+        _open(handle)
     except (OSError, ValueError) as error:
         raise _not_opened(url, error) from error
     return SerialPort(handle, name=url, clock=clock)
+
+
+def _open(handle: serial.Serial) -> None:
+    """Open without resetting the board: DTR and RTS are off beforehand."""
+    handle.dtr = handle.rts = False
+    with warnings.catch_warnings():
+        # pyserial's rfc2217 client names its thread in an old way.
+        warnings.filterwarnings("ignore", r"setName\(\) is deprecated", DeprecationWarning)
+        handle.open()
 
 
 def existing_ports() -> list[str]:

@@ -51,6 +51,11 @@ class Serial(SerialBase):
         return self._opened().world
 
     @property
+    def line(self) -> EmulatedLine:
+        """The line itself."""
+        return self._opened()
+
+    @property
     def in_waiting(self) -> int:
         """How many bytes have arrived."""
         return len(self._opened().received)

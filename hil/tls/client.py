@@ -79,7 +79,7 @@ def connect(
         raise UsageError("a client certificate is needed")
     if not versions or not set(versions) <= {"1.2", "1.3"}:
         raise UsageError(f"TLS versions are 1.2 and 1.3, not {', '.join(versions) or 'none'}")
-    operations = Operations(None if isinstance(offload, SoftwareRsa) else offload, observer)
+    operations = Operations(offload, observer)
     if isinstance(offload, SoftwareRsa):
         key: object = RsaClientKey(offload.private, operations)
     else:

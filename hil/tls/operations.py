@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
+from hil.tls.key import Offload
 from hil.tls.software import SoftwareEcdh, SoftwareKey, SoftwareRandom, SoftwareRsa, SoftwareVerify
-
-if TYPE_CHECKING:
-    from hil.tls.key import Offload
 
 __all__ = ["Operation", "OperationName", "Operations", "TlsObserver", "Where"]
 
@@ -56,11 +54,11 @@ class Operations:
     """Does a handshake's operations and keeps the list of them.
 
     Args:
-        offload: what the element does; None for an RSA key, where software does everything.
+        offload: who does what; None for a server without a key here.
         observer: told of each operation.
     """
 
-    def __init__(self, offload: Offload | None, observer: TlsObserver | None) -> None:
+    def __init__(self, offload: Offload | SoftwareRsa | None, observer: TlsObserver | None) -> None:
         self._offload = offload
         self._observer = observer
         self._ecdh = (offload and offload.ecdh) or SoftwareEcdh()
@@ -85,7 +83,7 @@ class Operations:
 
     def sign(self, digest: bytes) -> bytes:
         """Sign with the client's key; 64 bytes."""
-        assert self._offload is not None, "an RSA key signs by itself"
+        assert isinstance(self._offload, Offload), "an RSA key signs by itself"
         key = self._offload.sign
         signature = key.sign_digest(digest)
         self.report("sign", _where(key), "certificate verify", 256)

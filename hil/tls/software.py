@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hil.errors import UsageError
-from hil.tls.key import Offload
+from hil.tls.key import EcdhUnit, Offload, RandomSource, VerifyUnit
 
 __all__ = [
     "SoftwareEcdh",
@@ -139,13 +139,17 @@ class SoftwareRandom:
 
 
 class SoftwareRsa(msgspec.Struct, frozen=True):
-    """An RSA client key in memory, everything in software: what boards without an element did.
+    """An RSA client key in memory: what boards without an element did.
 
     Attributes:
         private: the key, 2048 bits or more.
+        ecdh, verify, random: who does the rest; None = software.
     """
 
     private: rsa.RSAPrivateKey
+    ecdh: EcdhUnit | None = None
+    verify: VerifyUnit | None = None
+    random: RandomSource | None = None
 
 
 def software_offload(private: ec.EllipticCurvePrivateKey) -> Offload:

@@ -196,9 +196,7 @@ class Server:
 
     def _negotiate(self, verb: int, option: int) -> None:
         """Answer a change only, so that two polite ends never loop (RFC 855)."""
-        states, agree, refuse = (
-            (self._ours, WILL, WONT) if verb in (DO, DONT) else (self._theirs, DO, DONT)
-        )
+        states, agree, refuse = (self._ours, WILL, WONT) if verb in (DO, DONT) else (self._theirs, DO, DONT)
         wanted = verb in (DO, WILL)
         if option not in states:
             if wanted:

@@ -53,7 +53,9 @@ class Recorder:
 class BoardThread:
     """The board; its world runs until :meth:`close`."""
 
-    def __init__(self, mcu: EspMcu, *, in_loader: bool, revision: int = 3, part: FlashPart = ONE_MEGABYTE) -> None:
+    def __init__(
+        self, mcu: EspMcu, *, in_loader: bool, revision: int = 3, part: FlashPart = ONE_MEGABYTE
+    ) -> None:
         self.mcu: EspMcu = mcu
         self.flash = NorFlash(part)
         self.recorder = Recorder()
@@ -113,7 +115,9 @@ def board(mcu: EspMcu, *, in_loader: bool = False, revision: int = 3) -> Iterato
         thread.close()
 
 
-def esptool(port: str, *arguments: str | Path, stub: bool = False, reset: bool = True, ok: bool = True) -> str:
+def esptool(
+    port: str, *arguments: str | Path, stub: bool = False, reset: bool = True, ok: bool = True
+) -> str:
     """Run stock esptool; what it printed."""
     options = [] if stub else ["--no-stub"]
     options += [] if reset else ["--before", "no-reset", "--after", "no-reset"]

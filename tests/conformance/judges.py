@@ -129,8 +129,9 @@ class OpenSsl:
         with tempfile.TemporaryDirectory() as name:
             key = _file(name, "key", PUBLIC_HEAD + point)
             signed = _file(name, "signature", _der(signature))
-            said = _openssl("pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", key, "-sigfile", signed,
-                            "-pkeyopt", "digest:sha256", data=digest, ok=False)  # fmt: skip
+            said = _openssl("pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", key,
+                            "-sigfile", signed, "-pkeyopt", "digest:sha256",
+                            data=digest, ok=False)  # fmt: skip
         assert said.strip() in (b"Signature Verified Successfully", b"Signature Verification Failure")
         return b"Successfully" in said
 

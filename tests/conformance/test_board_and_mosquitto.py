@@ -13,8 +13,8 @@ from hil.element.certificates.selfsigned import self_signed
 from hil.element.keys import ElementSigningKey
 from hil.emulator.foreign import ForeignPeer
 from hil.records.header import new_run
-from hil.rig import open_rig
 from hil.rigcloud import PORT, pem
+from hil.rigopen import open_rig
 from hil.wire.atecc import Opcode
 from tests.conformance.peers import mosquitto, needs_mosquitto
 

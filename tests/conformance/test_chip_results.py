@@ -438,9 +438,10 @@ EVERY_WAY = pytest.mark.parametrize(("source", "target"), [(s, t) for s in SOURC
 P2 = 8 << 8 | 10
 
 
+@EVERY_608
 @EVERY_WAY
-def test_prf_from_every_source_to_every_target(judge: Judge, source: str, target: str) -> None:
-    made = kdf_part("atecc608b")
+def test_prf_from_every_source_to_every_target(judge: Judge, name: str, source: str, target: str) -> None:
+    made = kdf_part(name)
     key = fill(made, source)[:32]
     seed = b"key expansion" + DIGEST
     answer = made.send(0x56, SOURCES[source] | TARGETS[target], P2, word(len(seed) << 24 | 1) + seed)
@@ -468,9 +469,10 @@ def test_prf_for_an_aead_cipher(judge: Judge, name: str) -> None:
     assert made.memory.slot(8)[:32] + answer == judge.prf(LONG_KEY[:32], b"abc", 64)
 
 
+@EVERY_608
 @EVERY_WAY
-def test_aes_kdf_from_every_source_to_every_target(judge: Judge, source: str, target: str) -> None:
-    made = kdf_part("atecc608b")
+def test_aes_kdf_from_every_source_to_every_target(judge: Judge, name: str, source: str, target: str) -> None:
+    made = kdf_part(name)
     key = fill(made, source)
     block = len(key) // 16 - 1
     mode = 0x20 | SOURCES[source] | TARGETS[target]
@@ -479,9 +481,10 @@ def test_aes_kdf_from_every_source_to_every_target(judge: Judge, source: str, ta
     assert result_of(made, target, answer, judge) == expected
 
 
+@EVERY_608
 @EVERY_WAY
-def test_hkdf_from_every_source_to_every_target(judge: Judge, source: str, target: str) -> None:
-    made = kdf_part("atecc608b")
+def test_hkdf_from_every_source_to_every_target(judge: Judge, name: str, source: str, target: str) -> None:
+    made = kdf_part(name)
     key = fill(made, source)[:32]
     message = b"material" * 4
     mode = 0x40 | SOURCES[source] | TARGETS[target]

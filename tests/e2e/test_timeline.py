@@ -16,7 +16,7 @@ from hil.emulator.chip import Profile, load_profile
 from hil.emulator.chip.profile import Time
 from hil.errors import I2CNack
 from hil.records.header import new_run
-from hil.rig import open_rig
+from hil.rigopen import open_rig
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -49,7 +49,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
     file = replace(
         file,
         bus=replace(file.bus, hz=hz),
-        emulation=replace(file.emulation, rtt_ms=rtt_ms),
+        emulation=replace(file.emulation, rtt_ms=rtt_ms, draw="typical"),
         connect=replace(file.connect, tls_versions=("1.2",)),
     )
     if profile is not None:

@@ -11,9 +11,11 @@ from hil.guard.requirements import Facts, Policy, config_digest
 from hil.wire.atecc import Command, Opcode, crc16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hil.clock import Clock
+    from hil.guard.permit import Permit
 
 SERIAL = "0123f3acfd2a826bee"
 """A serial number as a physical part has it (data sheet example)."""
@@ -21,8 +23,7 @@ OTHER_SERIAL = "0123f3acfd2a826cee"
 EMULATED_SERIAL = "0123e07e00000001ee"
 
 CONFIG = bytes.fromhex(
-    "0123f3ac00005000fd2a826beec05500"
-    "c0005500876487648764876 48f0f8f8f".replace(" ", "")
+    "0123f3ac00005000fd2a826beec05500c0005500876487648764876 48f0f8f8f".replace(" ", "")
     + "9f8f8220c444c4440f0f0f0f0f0f0f0f"
     + "834f0f0fffffffff00000000ffffffff"
     + "00000000ffffffffffffffffffffffff"
@@ -69,6 +70,9 @@ class Part:
         self.error: Exception | None = None
         self.looks = 0
 
+    def fail(self, error: Exception) -> None:
+        self.error = error
+
     def serial(self) -> str:
         if self.error is not None:
             raise self.error
@@ -114,3 +118,19 @@ def lock_facts(serial: str = SERIAL) -> Facts:
 
 def framed(command: Command) -> bytes:
     return b"\x03" + command.encode()
+
+
+def act(
+    guard: Guard,
+    permit: Permit,
+    command: Command,
+    *,
+    then: Callable[[], object] = lambda: None,
+    error: BaseException | None = None,
+) -> None:
+    """Arm and send one command; then something happens, and an error ends it."""
+    with permit.armed([command]):
+        guard.filter.outgoing(0x60, framed(command))
+        then()
+        if error is not None:
+            raise error

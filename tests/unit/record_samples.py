@@ -102,6 +102,7 @@ def measured(
 def mixed(folder: Path) -> Path:
     """A run with every verdict, a rig error, a block and irreversible operations."""
     with begin(folder) as journal:
+        journal.event("worker-start", worker="gw0", pid=4711)
         open_rigs(journal)
         passing(journal, f"suites/power/test_power.py::test_the_relay_cuts_power[{RIG}]", "power", 2_310_000)
         passing(
@@ -165,6 +166,7 @@ def mixed(folder: Path) -> Path:
             message="the relay on emu://emulated-edukit-trustgo/relay does not answer",
             hint="check the USB cable of the relay",
         )
+        journal.event("rig-aside", rig=EDUKIT, reason="the relay does not answer")
         journal.event("rig", **rig(RIG, "close", {**ELEMENT, "config_locked": True}))
         journal.end(exit_status=1)
     return folder

@@ -30,6 +30,7 @@ from .guard_bench import (
     SERIAL,
     Part,
     Wire,
+    act,
     framed,
     lock_facts,
     make_guard,
@@ -229,7 +230,10 @@ def test_a_configuration_write_carries_the_permitted_bytes(tmp_path: Path) -> No
     permit = guard.permit(Operation.WRITE_CONFIG, lock_facts())
     right = Command(Opcode.WRITE, 0x80, 8, CONFIG[32:64])
     for data in (bytes(32), CONFIG[33:65]):
-        with pytest.raises(GuardRefusal, match="something other"), permit.armed([Command(Opcode.WRITE, 0x80, 8, data)]):
+        with (
+            pytest.raises(GuardRefusal, match="something other"),
+            permit.armed([Command(Opcode.WRITE, 0x80, 8, data)]),
+        ):
             pytest.fail("must not be armed")
     with permit.armed([right]):
         guard.filter.outgoing(0x60, framed(right))
@@ -311,9 +315,7 @@ def test_an_emulated_part_needs_an_emulated_port_and_a_serial_number_of_its_own(
     spared.permit(Operation.COUNTER, Facts(EMULATED_SERIAL))
     for part in (Part(EMULATED_SERIAL, physical=True), Part(SERIAL, physical=False)):
         with pytest.raises(GuardRefusal, match="not named on the command line"):
-            make_guard(tmp_path, witness=part, **nothing).permit(
-                Operation.COUNTER, Facts(part.seen_serial)
-            )
+            make_guard(tmp_path, witness=part, **nothing).permit(Operation.COUNTER, Facts(part.seen_serial))
 
 
 def test_an_emulated_part_is_spared_the_review_of_its_rigs_configuration_only(tmp_path: Path) -> None:
@@ -406,9 +408,8 @@ def test_an_act_that_cannot_be_read_back_has_no_known_result(tmp_path: Path) -> 
     part = Part()
     guard = make_guard(tmp_path, witness=part)
     permit = guard.permit(Operation.LOCK_CONFIG, lock_facts())
-    with pytest.raises(I2CError), permit.armed([LOCK]):
-        guard.filter.outgoing(0x60, framed(LOCK))
-        part.error = I2CError("the bus hung")
+    with pytest.raises(I2CError):
+        act(guard, permit, LOCK, then=lambda: part.fail(I2CError("the bus hung")))
     assert len(guard.ledger.open_intents(SERIAL)) == 1
 
 
@@ -416,19 +417,17 @@ def test_the_error_of_the_act_is_not_hidden_by_one_of_reading_back(tmp_path: Pat
     part = Part()
     guard = make_guard(tmp_path, witness=part)
     permit = guard.permit(Operation.COUNTER, Facts(SERIAL))
-    with pytest.raises(ElementError, match="0x0F"), permit.armed([COUNT]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        part.error = I2CError("the bus hung")
-        raise ElementError("Counter", 0x0F, "execution error")
+    error = ElementError("Counter", 0x0F, "execution error")
+    with pytest.raises(ElementError, match="0x0F"):
+        act(guard, permit, COUNT, then=lambda: part.fail(I2CError("the bus hung")), error=error)
     assert len(guard.ledger.open_intents(SERIAL)) == 1
 
 
 def test_an_unknown_result_blocks_the_element_until_it_is_resolved(tmp_path: Path) -> None:
     guard = make_guard(tmp_path)
     permit = guard.permit(Operation.COUNTER, Facts(SERIAL))
-    with pytest.raises(I2CError), permit.armed([COUNT]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        raise I2CError("the bus hung")
+    with pytest.raises(I2CError):
+        act(guard, permit, COUNT, error=I2CError("the bus hung"))
     with pytest.raises(GuardRefusal, match="no known result"):
         guard.permit(Operation.COUNTER, Facts(SERIAL))
     with pytest.raises(GuardRefusal, match="no known result"), permit.armed([COUNT]):
@@ -440,9 +439,8 @@ def test_an_unknown_result_blocks_the_element_until_it_is_resolved(tmp_path: Pat
 def test_a_refusal_by_the_chip_is_a_known_result(tmp_path: Path) -> None:
     guard = make_guard(tmp_path)
     permit = guard.permit(Operation.COUNTER, Facts(SERIAL))
-    with pytest.raises(ElementError), permit.armed([COUNT]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        raise ElementError("Counter", 0x0F, "execution error")
+    with pytest.raises(ElementError):
+        act(guard, permit, COUNT, error=ElementError("Counter", 0x0F, "execution error"))
     assert "refused by the device" in guard.ledger.entries(SERIAL)[-1].fields["outcome"]
 
 
@@ -458,9 +456,8 @@ def test_what_was_never_sent_has_a_known_result(tmp_path: Path, error: BaseExcep
 def test_ctrl_c_after_the_act_leaves_it_open(tmp_path: Path) -> None:
     guard = make_guard(tmp_path)
     permit = guard.permit(Operation.COUNTER, Facts(SERIAL))
-    with pytest.raises(KeyboardInterrupt), permit.armed([COUNT]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        act(guard, permit, COUNT, error=KeyboardInterrupt())
     assert len(guard.ledger.open_intents(SERIAL)) == 1
 
 
@@ -532,10 +529,9 @@ def test_the_power_waits_for_a_write_whose_answer_was_lost(tmp_path: Path) -> No
     world, contact = World(), Contact()
     guard = make_guard(tmp_path, clock=world)
     relay = GuardedRelay(contact, guard, world)
-    with pytest.raises(I2CError), guard.permit(Operation.COUNTER, Facts(SERIAL)).armed([COUNT]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        world.sleep(5_000)
-        raise I2CError("the bus hung")
+    permit = guard.permit(Operation.COUNTER, Facts(SERIAL))
+    with pytest.raises(I2CError):
+        act(guard, permit, COUNT, then=lambda: world.sleep(5_000), error=I2CError("the bus hung"))
     relay.off()
     assert world.now == WRITE_US
     relay.off()
@@ -548,11 +544,15 @@ def test_a_cut_can_be_permitted_into_a_write(tmp_path: Path) -> None:
     relay = GuardedRelay(contact, guard, world)
     write = guard.permit(Operation.COUNTER, Facts(SERIAL))
     cut = guard.permit(Operation.CUT_POWER, Facts(SERIAL))
-    with pytest.raises(I2CError), write.armed([COUNT]), cut.armed([RpcCall("power off")]):
-        guard.filter.outgoing(0x60, framed(COUNT))
-        relay.off()
-        assert not contact.is_on
-        raise I2CError("nobody is there any more")
+
+    def cut_it() -> None:
+        with cut.armed([RpcCall("power off")]):
+            relay.off()
+            raise I2CError("nobody is there any more")
+
+    with pytest.raises(I2CError):
+        act(guard, write, COUNT, then=cut_it)
+    assert not contact.is_on
     assert {e.fields["operation"] for e in guard.ledger.open_intents(SERIAL)} == {"counter", "cut-power"}
 
 

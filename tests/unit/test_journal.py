@@ -159,10 +159,18 @@ def test_another_attempt_of_a_test_is_a_record_of_its_own(tmp_path: Path) -> Non
     with samples.begin(tmp_path) as journal:
         samples.passing(journal, "a::test_one", "power", 5, verdict="rig error")
         samples.passing(journal, "a::test_one", "power", 7)
-    assert [(t.verdict, t.clock_us) for t in load_run(tmp_path).tests] == [
-        (Verdict.RIG_ERROR, 5),
-        (Verdict.PASS, 7),
+        samples.passing(journal, "a::test_two", "power", 5, verdict="fail")
+        samples.passing(journal, "a::test_two", "power", 7)
+        journal.end(exit_status=0)
+    run = load_run(tmp_path)
+    assert [(t.verdict, t.clock_us, t.attempt) for t in run.tests] == [
+        (Verdict.WARN, 7, 2),
+        (Verdict.FAIL, 5, 1),
+        (Verdict.WARN, 7, 2),
     ]
+    assert run.tests[0].warnings == ["passed at attempt 2"]
+    assert [(t.verdict, t.clock_us) for t in run.retried] == [(Verdict.RIG_ERROR, 5)]
+    assert run.verdict is Verdict.FAIL
 
 
 def test_what_was_written_comes_back(tmp_path: Path) -> None:

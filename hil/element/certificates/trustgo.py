@@ -40,6 +40,7 @@ __all__ = [
     "TrustChain",
     "TrustData",
     "TrustElement",
+    "names_element",
     "padded_key",
     "read_trust_data",
     "unpadded_key",
@@ -151,6 +152,15 @@ DEVICE_TEMPLATES: Mapping[int, Template] = {
     4: _device("TrustFLEX device", 4, "sn{}", _DEVICE_EXTENSIONS),
 }
 """Device templates by the number in byte 69 of the compressed certificate."""
+
+
+def names_element(certificate: bytes, serial: bytes) -> bool:
+    """Whether a device certificate (PEM or DER) is for the element with this serial number, 9 bytes.
+
+    Its common name is ``sn`` and the serial number in hex, or on older parts that and `` ATECC``.
+    """
+    name = load(certificate).subject.get("CN") or ""
+    return name.removeprefix("sn").removesuffix(" ATECC").lower() == serial.hex()
 
 
 class TrustElement(Protocol):

@@ -32,6 +32,7 @@ FS_MARK = b"hil: file system of the emulated firmware"
 """In the middle of the flash. The files lie beside the emulated flash; erasing this mark erases them."""
 
 MAX_IMAGE = 0x10_0000
+WORN_AT = 0x28
 ROM_US = 20_000
 WATCHDOG_US = 400_000
 """How long an ESP32's ROM without an image runs until its watchdog resets it (public logs)."""
@@ -117,6 +118,10 @@ class EspBoard:
         """Have an image in flash, with an intact file system, as the board is delivered."""
         self.flash.write(BOOT_OFFSET[self._chip.mcu], image)
         self.flash.write(self._fs_offset, FS_MARK)
+
+    def wear_out(self) -> None:
+        """A fault: one bit of the boot image's segment can never be cleared again."""
+        self.flash.worn[BOOT_OFFSET[self._chip.mcu] + WORN_AT] = 0x80
 
     # -- power and reset -----------------------------------------------------------------------
 

@@ -93,6 +93,10 @@ CHIPS: Mapping[EspMcu, EspChip] = {
     ),
 }
 
+CK8M = 128
+CALIBRATION = 800
+"""The ESP32's ROM takes CALIBRATION x 15625 x CK8M / 40 Hz for its crystal: 40 MHz."""
+
 REVISION_BITS = (0, 1, 3, 7)
 """Major revision of an ESP32 to its three revision bits."""
 
@@ -116,6 +120,8 @@ def efuses(mcu: EspMcu, mac: bytes, revision: int) -> dict[int, int]:
         0x3FF5_A004: int.from_bytes(mac[2:], "big"),
         0x3FF5_A008: int.from_bytes(mac[:2], "big") | _crc8(mac) << 16,
         0x3FF5_A00C: (bits & 1) << 15,
+        0x3FF5_A010: CK8M,
+        0x3FF5_F06C: CALIBRATION << 7,
         0x3FF5_A014: (bits >> 1 & 1) << 20,
         0x3FF6_607C: (bits >> 2 & 1) << 31,
     }

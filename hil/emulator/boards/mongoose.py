@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from hil.emulator.boards.mongoose_atca import atca_methods, start_atca
 from hil.emulator.boards.mongoose_auth import Access
 from hil.emulator.boards.mongoose_boot import (
+    BROWN_OUT,
     EXCEPTION,
     EXTERNAL,
     MG_BUILD,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 __all__ = ["EXTERNAL", "App", "Build", "Flash", "MongooseFirmware", "Step"]
 
 CONSOLE_BAUD = 115_200
+DIP_US = 10_000
+"""After so short a time without power the chip remembers it as a dip of its supply; a knob."""
 INIT_RETRY_US = 500_000
 """How long a firmware that failed to start waits before it restarts."""
 DEPS_FAILED = -32
@@ -145,6 +148,7 @@ class MongooseFirmware:
         self._arrived = world.signal("RPC request")
         self._tasks: list[Task] = []
         self._restart: Event | None = None
+        self._dark_since = -DIP_US
         self._booted_at = 0
         self._wifi = "disconnected"
         self._joined = False
@@ -161,6 +165,8 @@ class MongooseFirmware:
         """The supply comes up, or the reset pin was released (:data:`EXTERNAL`)."""
         if not self.powered:
             self.powered = True
+            if cause is POWER_ON and self.world.now - self._dark_since < DIP_US:
+                cause = BROWN_OUT
             self._start(cause)
 
     def power_off(self) -> None:
@@ -168,6 +174,7 @@ class MongooseFirmware:
         if not self.powered:
             return
         self.powered = False
+        self._dark_since = self.world.now
         self._console.gated = True
         self.uart.cut()
         self._stop("no power")

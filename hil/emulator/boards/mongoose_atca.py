@@ -14,6 +14,7 @@ import msgspec
 
 from hil.element.device import Element
 from hil.element.digests import encrypted_private_key, encrypted_write, gendig_zone
+from hil.element.timing import Pace
 from hil.emulator.boards.mongoose_log import ERROR, Origin
 from hil.emulator.boards.mongoose_rpc import Args, Method, base64_text
 from hil.errors import DeviceError, DeviceTimeout, ElementError, FrameError, I2CError, RpcError, WakeError
@@ -39,6 +40,9 @@ CONFIG_SIZE: Final = 128
 BLOCK: Final = 32
 HEAP_RESIDUE: Final = b"\xa5"
 """What lies behind a short key in the firmware's heap: SetKey copies 32 bytes whatever came."""
+
+PACE: Final = Pace(first_poll_us=1_000, poll_us=2_000)
+"""MicrochipTech/cryptoauthlib ``lib/hal/atca_hal.h``: first poll after 1 ms, then every 2 ms."""
 
 BAD_PARAM: Final = 0xE2
 GEN_FAIL: Final = 0xE1
@@ -120,14 +124,14 @@ def start_atca(config: Config, buses: dict[int, I2CPort], console: Console) -> A
     configured = config.integer("sys.atca.i2c_addr")
     address = configured if configured < 0x7F else configured >> 1
     mask = config.integer("sys.atca.ecdh_slots_mask")
-    bus = buses[number].master
+    bus = buses[number].bus
     try:
         if not 0x08 <= address <= 0x77:
             raise I2CError(f"0x{address:02x} is no address of a device")
         revision = Element(bus, address).info_revision()
         is_608 = int.from_bytes(revision, "big") >= 0x6000
         part = "atecc508a" if not is_608 else "atecc608b" if revision[3] >= 3 else "atecc608a"
-        element = Element(bus, address, part=part)
+        element = Element(bus, address, part=part, pace=PACE)
     except DeviceError:
         console.log(_FAIL, f"ATCA: Failed to get chip info ({number}/0x{address:x})", ERROR)
         console.log(_OUT, "ATCA: Chip is not available", ERROR)

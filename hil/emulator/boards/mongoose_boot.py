@@ -13,7 +13,6 @@ import msgspec
 from hil.emulator.boards.mongoose_i2c import I2CPort, frequency_possible
 from hil.emulator.boards.mongoose_log import ERROR, Console, Origin
 from hil.emulator.bus import I2CMaster
-from hil.i2c.trace import TracedBus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hil.emulator.mcu import CostModel
 
 __all__ = [
+    "BROWN_OUT",
     "EXCEPTION",
     "EXTERNAL",
     "MG_BUILD",
@@ -94,6 +94,8 @@ POWER_ON = Cause("0x1 (POWERON_RESET)", 0, "power on", 1)
 EXTERNAL = Cause("0x1 (POWERON_RESET)", 6, "sys reset", 2)
 SOFT_RESET = Cause("0xc (SW_CPU_RESET)", 4, "soft reset")
 EXCEPTION = Cause("0xc (SW_CPU_RESET)", 2, "exception")
+BROWN_OUT = Cause("0xf (RTCWDT_BROWN_OUT_RESET)", 1, "hw wdt", 4)
+"""The ESP8266 has no detector: what its SDK calls a hardware watchdog is all that is left of a dip."""
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -162,9 +164,8 @@ def start_i2c(
             return None
         name = f"{arch} I2C{number}"
         master = I2CMaster(world, lines, sda=sda, scl=scl, hz=hz, gap_us=costs.i2c_gap_us, name=name)
-        bus = master if lines.analyser is None else TracedBus(master, lines.analyser)
         master.recover()
-        buses[number] = I2CPort(bus, bit_banged=arch == "esp8266")
+        buses[number] = I2CPort(master, bit_banged=arch == "esp8266")
         pins = f"init ok (SDA: {sda}, SCL: {scl}, freq: {hz})"
         if arch == "esp8266":
             console.log(Origin("mgos_i2c_gpio_master.c", 248), f"I2C GPIO {pins}")

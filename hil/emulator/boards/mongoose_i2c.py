@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from hil.emulator.boards.mongoose_rpc import Args, Method
 from hil.errors import I2CError, I2CNack, RpcError
+from hil.i2c.trace import TracedBus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hil.clock import World
+    from hil.emulator.bus import I2CMaster
     from hil.i2c.bus import I2CBus
 
 __all__ = ["I2CPort", "frequency_possible", "i2c_methods"]
@@ -42,8 +44,10 @@ class I2CPort:
         bit_banged: the acknowledge is read from SDA by software.
     """
 
-    def __init__(self, master: I2CBus, *, bit_banged: bool) -> None:
+    def __init__(self, master: I2CMaster, *, bit_banged: bool) -> None:
         self.master = master
+        self.bus: I2CBus = master if master.analyser is None else TracedBus(master, master.analyser)
+        """What drivers use: the master, or the same with a logic analyser on its wires."""
         self._stuck_reads_as_ack = bit_banged
 
     def write(self, address: int, data: bytes) -> bool:
@@ -51,7 +55,7 @@ class I2CPort:
         if not 0 <= address <= 0x7F:
             return False
         try:
-            self.master.write(address, data)
+            self.bus.write(address, data)
         except I2CNack:
             return False
         except I2CError:
@@ -63,7 +67,7 @@ class I2CPort:
         if not 0 <= address <= 0x7F:
             return None
         try:
-            return self.master.read(address, length)
+            return self.bus.read(address, length)
         except I2CNack:
             return None
         except I2CError:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
-__all__ = ["WHOLE_RECORD", "Manners"]
+__all__ = ["BAD_MANNERS", "WHOLE_RECORD", "Manners"]
 
 WHOLE_RECORD = 16_384
 """Longest content of a TLS record."""
@@ -66,3 +67,56 @@ class Manners(msgspec.Struct, frozen=True):
         if self.backoff == "jitter":
             return round(rng.uniform(doubled_ms * 0.9, doubled_ms * 1.1))
         return {"exact": doubled_ms, "linear": 2000 * attempt, "eager": EAGER_MS}[self.backoff]
+
+
+BAD_MANNERS: Mapping[str, tuple[str, dict[str, object]]] = {
+    "firmware-no-ca-check": (
+        "the firmware connects to a server whose certificate no trusted root has signed",
+        {"checks_authority": False},
+    ),
+    "firmware-no-name-check": (
+        "the firmware connects to a server whose certificate is for another name",
+        {"checks_name": False},
+    ),
+    "firmware-no-date-check": (
+        "the firmware connects to a server whose certificate has expired",
+        {"checks_dates": False},
+    ),
+    "firmware-small-tls-buffer": (
+        "the firmware's TLS buffer takes records of 4 kB only",
+        {"tls_content": 4096},
+    ),
+    "firmware-linear-retry": (
+        "the firmware waits two seconds longer after each failed connection instead of twice as long",
+        {"backoff": "linear"},
+    ),
+    "firmware-no-jitter": (
+        "the firmware doubles its pauses exactly; it passes with warnings",
+        {"backoff": "exact"},
+    ),
+    "firmware-eager-retry": (
+        "the firmware tries again at once after a failed connection",
+        {"backoff": "eager"},
+    ),
+    "firmware-no-puback": (
+        "the firmware does not acknowledge messages with QoS 1",
+        {"acknowledges": False},
+    ),
+    "firmware-trusts-silence": (
+        "the firmware does not notice that its pings are not answered",
+        {"notices_silence": False},
+    ),
+    "firmware-no-publish-retry": (
+        "the firmware does not send an unacknowledged message again",
+        {"repeats_publish": False},
+    ),
+    "firmware-no-subscribe-retry": (
+        "the firmware does not repeat a SUBSCRIBE that was not answered",
+        {"repeats_subscribe": False},
+    ),
+    "firmware-forgets-session": (
+        "the firmware asks for a clean session whatever its configuration says",
+        {"keeps_session": False},
+    ),
+}
+"""Named mistakes: what they are for people, and the manners that they change."""

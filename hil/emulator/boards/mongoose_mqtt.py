@@ -85,7 +85,7 @@ class Mqtt:
         self._packet_id = 0
         self._backoff_ms = 0
         self._failures = 0
-        self._pinged_us: int | None = None
+        self._heard_us = 0
         self._unanswered: dict[int, tuple[int, Subscribe]] = {}
         self._queue: list[Packet] = []
         self._unacknowledged: dict[int, Publish] = {}
@@ -141,7 +141,6 @@ class Mqtt:
 
     def _end(self) -> None:
         was_connected, self.connected = self.connected, False
-        self._pinged_us = None
         self._unanswered.clear()
         # Subscriptions and messages with QoS come again with the next CONNACK.
         self._queue = [packet for packet in self._queue if isinstance(packet, Publish) and not packet.qos]
@@ -210,6 +209,7 @@ class Mqtt:
                 data = connection.recv()
                 if not data:
                     raise ConnectionAbortedError("closed by the server")
+                self._heard_us = self._world.now
                 return data
         except FAILURES as error:
             raise self._lost(error) from error
@@ -225,14 +225,13 @@ class Mqtt:
         now = self._world.now
         silent = self._silent_at()
         if silent is not None and now >= silent:
-            raise self._lost(TimeoutError("no PINGRESP"))
+            raise self._lost(TimeoutError("no answer from the server"))
         for packet_id, due in self._repeats().items():
             if now >= due:
                 packet = self._unanswered[packet_id][1]
                 self._unanswered[packet_id] = now, packet
                 self._send(packet)
         if self._keep_alive_us and now >= self._last_packet_us + self._keep_alive_us:
-            self._pinged_us = now if self._pinged_us is None else self._pinged_us
             self._send(PingReq())
 
     @property
@@ -240,10 +239,10 @@ class Mqtt:
         return (self._config.integer("mqtt.keep_alive") & 0xFFFF) * 1_000_000
 
     def _silent_at(self) -> int | None:
-        """When a PINGREQ will have waited too long; that makes one and a half keep-alive times."""
-        if self._pinged_us is None or not (self.app.supervises and self._manners.notices_silence):
+        """When the application gives the server up: it has said nothing for 1.5 keep-alive times."""
+        if not (self._keep_alive_us and self.app.supervises and self._manners.notices_silence):
             return None
-        return self._pinged_us + self._keep_alive_us // 2
+        return self._heard_us + self._keep_alive_us * 3 // 2
 
     def _repeats(self) -> dict[int, int]:
         """Packet id of each unanswered SUBSCRIBE and when it is sent again."""
@@ -287,11 +286,9 @@ class Mqtt:
             self._send(PubRel(packet.packet_id))
         elif isinstance(packet, SubAck):
             self._unanswered.pop(packet.packet_id, None)
-        elif isinstance(packet, PingResp):
-            self._pinged_us = None
-            if self._unacknowledged and self._manners.repeats_publish:
-                # The library sends the oldest again when the server has shown that it is there.
-                self._send(replace(next(iter(self._unacknowledged.values())), dup=True))
+        elif isinstance(packet, PingResp) and self._unacknowledged and self._manners.repeats_publish:
+            # The library sends the oldest again when the server has shown that it is there.
+            self._send(replace(next(iter(self._unacknowledged.values())), dup=True))
 
     def _connack(self, packet: ConnAck) -> None:
         code = packet.code

@@ -139,7 +139,7 @@ def offload_for(node: Node, key_name: str) -> Offload | SoftwareRsa:
         return Offload(key, ecdh, verify)
     private = load_pem_private_key(node.fs.read(key_name), None)
     if isinstance(private, rsa.RSAPrivateKey):
-        return SoftwareRsa(private)
+        return SoftwareRsa(private, ecdh, verify)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{key_name} holds neither an EC nor an RSA key")
     return Offload(McuKey(private, cpu, console), ecdh, verify)

@@ -68,6 +68,10 @@ class Build(msgspec.Struct, frozen=True):
     signatures: int = 1
     complaint: str = ""
 
+    def sign_only(self) -> Build:
+        """The same library, with nothing but the client's signature left to the element."""
+        return Build(ecdh=False, verify=False, signatures=self.signatures)
+
 
 class Step(NamedTuple):
     """One entry of a board's timeline.

@@ -269,6 +269,8 @@ class Chip:
 
     def sda_low(self, us: int) -> None:
         """SDA was low for ``us``: long enough, and a sleeping or idle part wakes."""
+        if us < self.profile.wake.threshold_us and not self.faults.any:
+            return  # polls are many, and none of them wakes
         now = self._settle()
         resting = self._power is Power.ASLEEP or self._power is Power.IDLE
         if not resting or now < self._busy_until:

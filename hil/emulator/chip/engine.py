@@ -62,7 +62,7 @@ def _known(family: int, modes: frozenset[int]) -> tuple[Mapping[int, Form], froz
     return {key: FORMS[family][key] for key in modes}, frozenset(key >> 8 for key in modes)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Outcome:
     """What a command comes to.
 

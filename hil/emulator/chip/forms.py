@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hil.emulator.chip.execution import Execution
     from hil.wire.atecc import Opcode
 
-__all__ = ["ANY", "SLOT", "ZERO", "Form", "lengths", "modes", "table"]
+__all__ = ["ANY", "SLOT", "ZERO", "Form", "format_modes", "lengths", "modes", "parse_modes", "table"]
 
 ZERO: Container[int] = frozenset({0})
 """Param2 must be 0."""
@@ -62,6 +62,36 @@ def modes(*values: int, bits: int = 0) -> frozenset[int]:
         if bits & bit:
             result |= {value | bit for value in result}
     return frozenset(result)
+
+
+def parse_modes(text: str) -> frozenset[int]:
+    """Values of param1 as profiles write them: ``XX``, or ``XX/bits`` with every combination of the bits.
+
+    Raises:
+        ValueError: a word is neither; the message is the word.
+    """
+    found: set[int] = set()
+    for word in text.split():
+        value, _, free = word.partition("/")
+        try:
+            base, bits = bytes.fromhex(value + (free or "00"))
+        except ValueError:
+            raise ValueError(word) from None
+        found |= modes(base, bits=bits)
+    return frozenset(found)
+
+
+def format_modes(values: Iterable[int]) -> str:
+    """The inverse of :func:`parse_modes`, in few words."""
+    words, rest = [], set(values)
+    while rest:
+        base, free = min(rest), 0
+        for bit in (1 << n for n in range(8)):
+            if not base & bit and modes(base, bits=free | bit) <= rest:
+                free |= bit
+        words.append(f"{base:02X}/{free:02X}" if free else f"{base:02X}")
+        rest -= modes(base, bits=free)
+    return " ".join(words)
 
 
 def lengths(*values: int | range) -> frozenset[int]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from hil.emulator.chip.forms import parse_modes
 from hil.emulator.chip.knobs import Knobs
 from hil.errors import ConfigError
 from hil.wire.atecc import Opcode
@@ -221,17 +222,11 @@ def _opcode(label: str, where: str) -> int:
     raise ConfigError(f"{where}: commands: there is no command {label!r}", hint=f"there are: {known}")
 
 
-def _modes(text: str, what: str) -> set[int]:
-    """Values of param1 from ``value`` and ``value/free bits``, hexadecimal."""
-    found: set[int] = set()
-    for word in str(text).split():
-        value, _, free = word.partition("/")
-        try:
-            base, bits = bytes.fromhex(value + (free or "00"))
-        except ValueError as error:
-            raise ConfigError(f"{what}: {word!r} is not XX or XX/XX in hexadecimal digits") from error
-        found |= {base | extra for extra in range(0x100) if not extra & ~bits}
-    return found
+def _modes(text: str, what: str) -> frozenset[int]:
+    try:
+        return parse_modes(text)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {str(error)!r} is not XX or XX/XX in hexadecimal digits") from error
 
 
 def _hex(text: str, length: int, what: str) -> bytes:

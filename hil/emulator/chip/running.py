@@ -46,7 +46,7 @@ class Executed:
         return f"<{self.at_us} us {what}{mode} -> {answer} after {self.us} us{why}>"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Running:
     """A command between its last byte and the end of its execution."""
 

@@ -1,0 +1,97 @@
+"""``hil ledger``: irreversible operations of every element, and what became of those without a result."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from hil.clock import Calendar
+from hil.errors import UsageError
+from hil.guard.ledger import Ledger
+from hil.homes import find_homes
+
+if TYPE_CHECKING:
+    from hil.guard.ledger import LedgerEntry
+
+__all__ = ["command"]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Irreversible operations of every element that this user has touched."""
+    if context.invoked_subcommand is not None:
+        return
+    ledger = _ledger()
+    found = False
+    for serial in ledger.serials():
+        found = True
+        entries, still_open = ledger.entries(serial), ledger.open_intents(serial)
+        operations = sum(entry.kind == "intent" for entry in entries)
+        click.echo(f"{serial}  {operations:4} operations" + ("  NEEDS INSPECTION" if still_open else ""))
+        for entry in still_open:
+            click.echo(f"  {_words(entry)}")
+    if not found:
+        click.echo("no element has a ledger")
+
+
+@command.command()
+@click.argument("serial")
+def show(serial: str) -> None:
+    """Everything recorded of the element SERIAL, oldest first."""
+    entries = _ledger().entries(serial.lower())
+    if not entries:
+        raise UsageError(f"element {serial} has no ledger", hint="`hil ledger` lists those that have")
+    for entry in entries:
+        click.echo(_words(entry))
+
+
+@command.command()
+@click.argument("rig")
+@click.option("--by", default=None, help="Who says so; default: the user's name.")
+@click.option("--yes", is_flag=True, help="Also close what reading back cannot decide.")
+def resolve(rig: str, by: str | None, yes: bool) -> None:
+    """Read the element of RIG back and record what became of its open operations.
+
+    What the element cannot tell is shown, and is closed only after it was confirmed.
+    """
+    from hil.inspection import inspect
+    from hil.oneshot import one_rig
+
+    with one_rig(rig) as opened:
+        opened.need_start()
+        element = opened.element
+        serial = element.serial_number().hex()
+        still_open = opened.guard.ledger.open_intents(serial)
+        if not still_open:
+            click.echo(f"element {serial}: every operation has a result")
+        for entry in still_open:
+            click.echo(_words(entry))
+            inspection = inspect(element, entry)
+            click.echo(f"  read back: {inspection.found}")
+            if not (inspection.certain or yes):
+                click.confirm("  reading back cannot decide it; close it nevertheless?", abort=True)
+            opened.guard.ledger.resolve(serial, entry.intent, inspection.found, by or getpass.getuser())
+            click.echo("  closed")
+
+
+def _ledger() -> Ledger:
+    return Ledger(find_homes().ledgers, Calendar())
+
+
+def _words(entry: LedgerEntry) -> str:
+    at = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%SZ}"
+    fields = entry.fields
+    if entry.kind == "intent":
+        slot = "" if fields.get("slot") is None else f" slot {fields['slot']}"
+        packets = fields.get("packets", [])
+        count = packets[0] if len(packets) == 1 else f"{len(packets)} packets"
+        what = f"{fields.get('operation')}{slot} on {fields.get('rig') or 'an unnamed rig'}: {count}"
+    elif entry.kind == "result":
+        what = str(fields.get("outcome"))
+    else:
+        what = f"resolved by {fields.get('by')}: {fields.get('found')}"
+    return f"{at}  #{entry.intent} {entry.kind}  {what}"

@@ -1,0 +1,171 @@
+"""What the test cases of AWS IoT Device Advisor look at, as figures that can be held against limits.
+
+Device Advisor says Pass, Pass with warnings or Fail; a limit with a warning bound says the same. How
+exactly it decides is not published; where it matters, our reading stands with the function.
+
+Source: AWS IoT Core developer guide, "Device Advisor test cases" (TLS, MQTT, permissions and policies).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from hil.cloud.policy import parse_policies
+from hil.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hil.cloud.local.faults import SessionLog
+
+__all__ = [
+    "JITTER",
+    "LINEAR",
+    "QUALIFICATION",
+    "Backoff",
+    "SuiteOffer",
+    "backoff",
+    "broad_wildcards",
+    "gaps",
+    "suite_offer",
+]
+
+QUALIFICATION = frozenset(
+    {
+        "TLS_Incorrect_Subject_Name_Server_Cert",
+        "TLS_Unsecure_Server_Cert",
+        "TLS_Connect",
+        "MQTT_Connect",
+        "MQTT_Subscribe",
+        "MQTT_Publish",
+    }
+)
+"""The cases of the qualification programme in the guide of December 2021; today's list is longer."""
+
+# -- cipher suites ------------------------------------------------------------------------------
+
+RECOMMENDED = frozenset({0xC02B, 0xC02F, 0x1301})
+"""ECDHE-{ECDSA,RSA}-AES128-GCM-SHA256, and TLS_AES_128_GCM_SHA256 for TLS 1.3 (our reading)."""
+SUPPORTED = RECOMMENDED | frozenset(
+    {
+        *(0xC023, 0xC027, 0xC009, 0xC013, 0xC02C, 0xC030, 0xC024, 0xC028, 0xC014, 0xC00A),
+        *(0x009C, 0x003C, 0x002F, 0x009D, 0x003D, 0x0035),
+        *(0x1302, 0x1303),
+    }
+)
+"""Every suite of AWS IoT Core (IANA numbers; "Transport security in AWS IoT")."""
+_SIGNALS = frozenset({0x00FF, 0x5600})
+"""Signalling values (RFC 5746, RFC 7507): not suites."""
+
+
+@dataclass(frozen=True)
+class SuiteOffer:
+    """How many of the suites that a ClientHello offers are recommended, supported, neither."""
+
+    recommended: int
+    supported: int
+    unsupported: int
+
+
+def suite_offer(suites: Sequence[int]) -> SuiteOffer:
+    """Sort the suites of a ClientHello.
+
+    Args:
+        suites: IANA numbers.
+    """
+    real = {suite for suite in suites if suite not in _SIGNALS and suite & 0x0F0F != 0x0A0A}  # GREASE
+    supported = real & SUPPORTED
+    return SuiteOffer(len(real & RECOMMENDED), len(supported), len(real - supported))
+
+
+# -- back-off -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How the pauses between attempts grow.
+
+    Attributes:
+        growth: factor from one pause to the next, fitted to all of them: about 2 for doubling, 1 for a
+            constant pause. A linear one (1, 2, 3, 4, 5) comes to 1.48.
+        jitter: how irregular the growth is: largest relative difference between the ratios of successive
+            steps and their median; 0 for a strictly exponential one. A time that is part of every pause
+            (connecting takes its own) cancels out in the steps; 1 is the most.
+    """
+
+    growth: float
+    jitter: float
+
+
+LINEAR = 1.6
+"""Above this the growth counts as exponential; a linear pause over five attempts stays below."""
+JITTER = 0.05
+"""Below this there is no jitter, only the noise of the time that connecting takes."""
+
+
+def backoff(pauses: Sequence[float]) -> Backoff:
+    """Fit an exponential to pauses, all of them above zero.
+
+    Five pauses tell exponential from linear when the jitter is a fraction of the pause. Full jitter
+    (anything between nothing and the doubled pause) needs ten.
+
+    Raises:
+        UsageError: fewer than four.
+    """
+    count = len(pauses)
+    if count < 4:
+        raise UsageError(f"{count} pauses say nothing about a back-off")
+    logs = [math.log2(pause) for pause in pauses]
+    middle = (count - 1) / 2
+    slope = sum((n - middle) * value for n, value in enumerate(logs)) / sum(
+        (n - middle) ** 2 for n in range(count)
+    )
+    steps = [later - earlier for earlier, later in pairwise(pauses)]
+    if min(steps) <= 0:
+        return Backoff(2**slope, 1.0)
+    ratios = [later / earlier for earlier, later in pairwise(steps)]
+    usual = statistics.median(ratios)
+    return Backoff(2**slope, min(1.0, max(abs(ratio / usual - 1) for ratio in ratios)))
+
+
+def gaps(logs: Sequence[SessionLog]) -> list[int]:
+    """Pauses between connections in us: from the end of one to the beginning of the next."""
+    return [
+        later.opened_us - (earlier.closed_us if earlier.closed_us is not None else later.opened_us)
+        for earlier, later in pairwise(logs)
+    ]
+
+
+# -- policies -----------------------------------------------------------------------------------
+
+_OWN = re.compile(r"\$\{(iot:ClientId|iot:Connection\.Thing\.ThingName|iot:CertificateId)\}")
+
+
+def broad_wildcards(documents: Sequence[str]) -> list[str]:
+    """Wildcards in Allow statements that reach beyond the device, each with the place where it stands.
+
+    A wildcard behind a variable that names the device (``topic/${iot:ClientId}/*``) stays within the
+    device's own; whether Device Advisor lets it pass is not published.
+
+    Args:
+        documents: JSON of every attached policy.
+
+    Raises:
+        ConfigError: one is not a policy.
+    """
+    found = []
+    for statement in parse_policies(documents):
+        if not statement.allow:
+            continue
+        found += [f"{statement.name}: action {name}" for name in statement.actions if "*" in name]
+        for resource in statement.resources:
+            own = _OWN.search(resource)
+            before = resource if own is None else resource[: own.start()]
+            if "*" in before or "?" in before:
+                found.append(f"{statement.name}: resource {resource}")
+    return found

@@ -1,0 +1,117 @@
+"""What the command line asks of a run, read and checked before anything is collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hil import homes, rigfile
+from hil.errors import UsageError
+from hil.plans import NO_PLAN, Plan, find_plan
+
+if TYPE_CHECKING:
+    import pytest
+
+    from hil.quarantine import Entry
+    from hil.rigfile import RigFile
+
+__all__ = ["Options", "Worker", "read_options"]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of several processes of a run.
+
+    Attributes:
+        folder: the run's folder, which all of them share.
+        part: name of this process, e.g. ``gw0``.
+        workers: how many there were at the start.
+        command: the command line of the first one.
+    """
+
+    folder: Path
+    part: str
+    workers: int
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for.
+
+    Attributes:
+        rigs: in the order asked for.
+        faults: given to emulated rigs.
+        allow_irreversible: serial numbers of elements that may be used up.
+        allow_aws: the real account that may be used, or None.
+        runs: folder of all runs.
+        report: write the HTML report.
+        plan: what the run is for.
+        quarantine: known problems from the list.
+        suites: folder whose version control says which suites ran.
+        worker: this process's share in a run of several, or None.
+    """
+
+    rigs: tuple[RigFile, ...]
+    runs: Path
+    faults: tuple[str, ...] = ()
+    allow_irreversible: frozenset[str] = frozenset()
+    allow_aws: str | None = None
+    report: bool = True
+    plan: Plan = NO_PLAN
+    quarantine: tuple[Entry, ...] = ()
+    suites: Path = Path()
+    worker: Worker | None = None
+
+
+def read_options(config: pytest.Config) -> Options:
+    """The options of a session; every rig file is read and checked.
+
+    Raises:
+        UsageError: a rig, fault or plan that there is not.
+        ConfigError: a file is wrong; says where.
+    """
+    plan = find_plan(config.getoption("--plan"))
+    wanted = config.getoption("--rig") or [str(config.getini("hil_rig"))]
+    files = tuple(plan.adjusted(rigfile.load(path)) for path in rigfile.find_rigs(wanted))
+    faults = tuple(config.getoption("--fault"))
+    if faults:
+        from hil.emulator.faults import check_faults
+
+        check_faults(faults, files)
+    shared = getattr(config, "workerinput", {}).get("hil")
+    return Options(
+        rigs=files,
+        runs=homes.runs_folder(config.getoption("--runs")),
+        faults=faults,
+        allow_irreversible=frozenset(config.getoption("--allow-irreversible")),
+        allow_aws=config.getoption("--allow-aws"),
+        report=not config.getoption("--no-report"),
+        plan=plan,
+        quarantine=_quarantine(config, plan),
+        suites=_suites_folder(config),
+        worker=None if shared is None else Worker(**{**shared, "folder": Path(shared["folder"])}),
+    )
+
+
+def _quarantine(config: pytest.Config, plan: Plan) -> tuple[Entry, ...]:
+    """The list that was named, or the project's; the files are looked at only if they are there."""
+    given = config.getoption("--quarantine")
+    path = Path(given) if given else config.rootpath / "quarantine.yaml"
+    if given and not plan.tolerates_quarantine:
+        raise UsageError(f"the plan {plan.name} tolerates no quarantine", hint="leave out --quarantine")
+    if not plan.tolerates_quarantine or not (given or path.exists()):
+        return ()
+    from hil.quarantine import load_quarantine
+
+    return load_quarantine(path, required=bool(given))
+
+
+def _suites_folder(config: pytest.Config) -> Path:
+    """Where the first test that was asked for lies; the project's root if that is no path."""
+    for argument in config.args:
+        path = config.invocation_params.dir / argument.partition("::")[0]
+        if path.exists():
+            return path if path.is_dir() else path.parent
+    return config.rootpath

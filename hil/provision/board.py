@@ -1,0 +1,110 @@
+"""The board's part of a plan: the certificate's file, HTTPS and MQTT settings. All of it can be undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.provision.plan import read_bytes
+from hil.provision.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hil.provision.steps import Bench
+    from hil.rig import Rig
+
+__all__ = ["board_steps", "settings_of"]
+
+ROOTS_FILE = "ca.pem"
+
+
+def board_steps(rig: Rig) -> tuple[Step, ...]:
+    """The steps for the board of a rig; none if it does not run Mongoose OS."""
+    if rig.file.board.kind != "mongoose-os":
+        return ()
+    return (
+        Step(
+            "files on the board",
+            lambda bench: _files_missing(rig, bench),
+            lambda bench: _put_files(rig, bench),
+        ),
+        Step(
+            "settings of the board",
+            lambda bench: _settings_missing(rig, bench),
+            lambda bench: rig.configure(_tree(settings_of(bench))),
+        ),
+    )
+
+
+def settings_of(bench: Bench) -> dict[str, object]:
+    """The firmware's configuration keys that the plan sets, dotted."""
+    plan = bench.plan
+    key = f"ATCA:{plan.key.slot}"
+    settings: dict[str, object] = {}
+    if plan.https is not None or plan.mqtt is not None:
+        settings["sys.atca.enable"] = True
+    if plan.https is not None:
+        settings |= {
+            "http.enable": True,
+            "http.listen_addr": plan.https.listen,
+            "http.ssl_cert": plan.upload,
+            "http.ssl_key": key,
+        }
+    if plan.mqtt is not None:
+        settings |= {
+            "mqtt.enable": True,
+            "mqtt.server": plan.mqtt.server,
+            "mqtt.ssl_ca_cert": ROOTS_FILE,
+            "mqtt.ssl_cert": plan.upload,
+            "mqtt.ssl_key": key,
+        }
+    return settings
+
+
+def _files(bench: Bench) -> dict[str, bytes]:
+    files = {}
+    if bench.plan.upload is not None:
+        files[bench.plan.upload] = bench.identity.certificate
+    if bench.plan.mqtt is not None:
+        files[ROOTS_FILE] = read_bytes(bench.plan.path(bench.plan.mqtt.roots, ""), "the roots")
+    return files
+
+
+def _files_missing(rig: Rig, bench: Bench) -> str | None:
+    board = rig.booted_board()
+    there = set(board.fs_list())
+    wrong = [
+        name for name, content in _files(bench).items() if name not in there or board.fs_get(name) != content
+    ]
+    return None if not wrong else f"upload {', '.join(wrong)}"
+
+
+def _put_files(rig: Rig, bench: Bench) -> None:
+    for name, content in _files(bench).items():
+        rig.booted_board().fs_put(name, content)
+
+
+def _settings_missing(rig: Rig, bench: Bench) -> str | None:
+    found = rig.booted_board().config_get()
+    wrong = [f"{key}={value}" for key, value in settings_of(bench).items() if _at(found, key) != value]
+    return None if not wrong else ", ".join(wrong)
+
+
+def _at(tree: object, key: str) -> object:
+    for name in key.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def _tree(settings: Mapping[str, object]) -> dict[str, object]:
+    """Dotted keys as the nested object that Config.Set takes."""
+    tree: dict[str, object] = {}
+    for key, value in settings.items():
+        node = tree
+        *path, last = key.split(".")
+        for name in path:
+            inner = node.setdefault(name, {})
+            assert isinstance(inner, dict), "a key is a section or a value, not both"
+            node = inner
+        node[last] = value
+    return tree

@@ -1,0 +1,130 @@
+"""A plan on a rig: look, rehearse, and only then do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hil.errors import ConfigError
+from hil.provision.board import board_steps
+from hil.provision.identity import identity_for
+from hil.provision.rehearsal import rehearse
+from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
+from hil.rigguard import named_config, rig_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hil.element.configzone import ConfigZone
+    from hil.provision.plan import Plan
+    from hil.provision.rehearsal import Rehearsal
+    from hil.provision.steps import Result
+    from hil.rig import Rig
+
+__all__ = ["Preview", "configuration_of", "preview", "provision"]
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What provisioning would do; nothing was sent.
+
+    Attributes:
+        serial: the element's serial number.
+        rehearsal: what the twin was sent, packet by packet.
+        board: for each step of the board that has something to do, what.
+        files: what would be made on this computer.
+        refused: what the guard would still ask for, with what to do about it.
+    """
+
+    serial: str
+    rehearsal: Rehearsal
+    board: dict[str, str]
+    files: tuple[str, ...]
+    refused: dict[str, str]
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether element and board are as the plan wants them."""
+        return not (self.rehearsal.missing or self.board or self.files)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [f"dry run: nothing is sent to element {self.serial}"]
+        lines += [f"would make {name}" for name in self.files]
+        for step, what in self.rehearsal.missing.items():
+            lines.append(f"{step}: {what}")
+            lines += [f"    {packet}" for packet in self.rehearsal.packets if packet.step == step]
+        lines += [f"{step}: {what}" for step, what in self.board.items()]
+        if self.nothing_to_do:
+            lines.append("everything is as the plan wants it already")
+        lines += [f"the guard would refuse: {reason}\n  → {hint}" for reason, hint in self.refused.items()]
+        return lines
+
+
+def configuration_of(rig: Rig, plan: Plan) -> ConfigZone:
+    """The element configuration that a plan wants on a rig.
+
+    Raises:
+        ConfigError: neither the plan nor the rig file names one, or it cannot be read.
+    """
+    from hil.element.configfiles import load_config
+
+    if plan.config is None:
+        return rig_config(rig.file)
+    path = plan.folder / Path(plan.config).expanduser()
+    if path.suffix or path.is_file():
+        return load_config(path)
+    return named_config(plan.config, rig.file.path.parent / "configs")
+
+
+def preview(rig: Rig, plan: Plan) -> Preview:
+    """Look at element and board, and rehearse what is missing on a twin. Changes nothing, anywhere."""
+    bench = _bench(rig, plan, make=False)
+    rehearsal = rehearse(bench)
+    found = {step.name: step.missing(bench) for step in board_steps(rig)}
+    refused: dict[str, str] = {}
+    for operation, facts in rehearsal.asked:
+        refused |= bench.guard.unmet(operation, facts)
+    return Preview(
+        serial=bench.serial,
+        rehearsal=rehearsal,
+        board={name: what for name, what in found.items() if what is not None},
+        files=bench.identity.made,
+        refused=refused,
+    )
+
+
+def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda result: None) -> list[Result]:
+    """Bring element and board to what the plan says, verified step by step.
+
+    Running it twice changes nothing the second time; after an interruption it goes on where it stopped.
+
+    Raises:
+        ConfigError: the plan cannot be carried out on this element; nothing was sent.
+        GuardRefusal: a permit is not given.
+        DeviceError: a step failed.
+    """
+    bench = _bench(rig, plan, make=True)
+    rehearse(bench)
+    return carry_out(bench, (*ELEMENT_STEPS, *board_steps(rig)), say)
+
+
+def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
+    """What the plan is carried out on; its secrets are masked in the record from here on."""
+    rig.need_start()
+    element = rig.element
+    wanted = configuration_of(rig, plan)
+    if not wanted.slots[plan.key.slot].holds_private_key:
+        raise ConfigError(f"slot {plan.key.slot} holds no P-256 private key by the plan's configuration")
+    serial = element.serial_number().hex()
+    identity = identity_for(plan, serial, now=rig.calendar.time(), make=make)
+    for secret in (identity.scalar, identity.kek):
+        rig.journal.redactor.add(bytes(secret))
+    policy = rig.guard.policy
+    rig.guard.policy = msgspec.structs.replace(
+        policy,
+        accepted_findings=policy.accepted_findings | frozenset(plan.accepted_findings),
+        exceptions=frozenset(plan.exceptions),
+    )
+    return Bench(element, rig.guard, plan, wanted, identity)

@@ -1,0 +1,73 @@
+"""Flashing the board of an opened rig."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.board.esptool import Esptool
+from hil.board.flash import BAUD, Flasher
+from hil.errors import UsageError
+from hil.power.relay import State
+from hil.serialport.port import SerialPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hil.board.flash import Flashed
+    from hil.rig import Rig
+
+__all__ = ["flash", "flasher"]
+
+
+def flasher(
+    rig: Rig, *, baud: int = BAUD, progress: Callable[[str, float], None] = lambda what, done: None
+) -> Flasher:
+    """The flash of the rig's board, behind the rig's guard; the power is switched on.
+
+    Raises:
+        UsageError: the rig has no board that can be flashed, or esptool is not installed.
+    """
+    board = rig.file.board
+    port = next((p for p in rig.ports if isinstance(p, SerialPort) and p.name == board.port), None)
+    if board.mcu is None or port is None:
+        raise UsageError(f"{rig.name} has no board that can be flashed")
+    esptool = Esptool()
+    esptool.before_run = rig.guard.check_program
+    if rig.file.power.kind != "none" and rig.power.commanded is not State.ON:
+        rig.power_on()
+    rig.console.drain()  # what comes from now on belongs to esptool
+    return Flasher(port, mcu=board.mcu, mac=board.mac, esptool=esptool, baud=baud, progress=progress)
+
+
+def flash(
+    rig: Rig,
+    image: bytes,
+    offset: int,
+    *,
+    baud: int = BAUD,
+    progress: Callable[[str, float], None] = lambda what, done: None,
+) -> Flashed:
+    """Write an image into the rig's board, prove it by reading it back, and wait for the start.
+
+    The board is power-cycled if the rig has a relay: an ESP8266 that was only reset keeps the boot
+    strap of its loader. Whether it starts is found in :attr:`hil.rig.Rig.boot`.
+
+    Raises:
+        ConfigError, BoardIdentityError, DeviceError, PortError: see :meth:`hil.board.flash.Flasher.write`.
+    """
+    worker = flasher(rig, baud=baud, progress=progress)
+    worker.check(image, offset)
+    try:
+        done = worker.write(image, offset)
+        rig.firmware_sha256 = done.sha256
+    finally:
+        start_again(rig, worker)
+    return done
+
+
+def start_again(rig: Rig, worker: Flasher) -> None:
+    """Out of the loader and into whatever lies in flash; see :attr:`hil.rig.Rig.boot`."""
+    if rig.file.power.kind != "none":
+        rig.power_cycle()
+    else:
+        rig.start_by(worker.restart)

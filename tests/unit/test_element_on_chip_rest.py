@@ -1,0 +1,217 @@
+"""The driver on the emulated part: SecureBoot, the latch, results into slots, stored keys, words."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from hil.element import digests
+from hil.element import irreversible_state as state
+from hil.element.commands608 import KdfSource, ShaTarget
+from hil.element.device import Element
+from hil.emulator.standalone import EmulatedElement, emulated_element
+from hil.errors import ElementError
+from hil.guard.operations import Operation
+from hil.guard.permit import issue
+from tests.unit.chip_bench import (
+    DATA_KEY,
+    DIGEST,
+    ECC_PRIVATE,
+    ECC_PUBLIC,
+    TEST_POINT,
+    TEST_SCALAR,
+    host_key,
+    point,
+    sign,
+    verifies,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hil.guard.permit import Permit, RpcCall
+    from hil.wire.atecc import Command
+
+IO_KEY, KEY = bytes(range(0x80, 0xA0)), bytes(range(32))
+OTHER = hashlib.sha256(b"another image").digest()
+FULL_BOTH, FULL_SIGNATURE, FULL_DIGEST = 1, 2, 3
+SLOTS = {0: (0x6487, ECC_PRIVATE), 4: (0x8F8F, DATA_KEY), 6: (0x0F8F, DATA_KEY), 15: (0x0F0F, ECC_PUBLIC)}
+"""SlotConfig and KeyConfig; all others hold open data."""
+
+
+@dataclass
+class Bench:
+    """A locked part, its driver, and somebody who allows everything."""
+
+    part: EmulatedElement
+    element: Element
+
+    @contextmanager
+    def arm(self, permit: Permit, actions: Sequence[Command | RpcCall]) -> Iterator[None]:
+        yield
+
+    def allow(self, operation: Operation, slot: int | None = None) -> Permit:
+        return issue(self, operation, self.part.memory.serial.hex(), slot)
+
+
+@contextmanager
+def bench(name: str, boot: int = FULL_BOTH) -> Iterator[Bench]:
+    with emulated_element(name) as part:
+        memory = part.memory
+        for slot in range(16):
+            rules, key = SLOTS.get(slot, (0x0F0F, DATA_KEY))
+            memory.set_config(20 + 2 * slot, rules.to_bytes(2, "little"))
+            memory.set_config(96 + 2 * slot, key.to_bytes(2, "little"))
+        if part.profile.family == 608:
+            memory.set_config(69, b"\x84")  # the latch asks for an authorisation with slot 4
+            memory.set_config(70, (15 << 12 | 8 << 8 | boot).to_bytes(2, "little"))
+            memory.set_config(90, bytes.fromhex("0E60"))
+        memory.set_private_key(0, TEST_SCALAR)
+        memory.set_slot(4, KEY)
+        memory.set_slot(6, IO_KEY)
+        memory.set_slot(9, bytes(range(72)))
+        memory.set_public_key(15, point(host_key()))
+        memory.lock_config()
+        memory.lock_data()
+        yield Bench(part, Element(part.bus, part.address))
+
+
+ON_608 = pytest.mark.parametrize("name", ["atecc608a", "atecc608b", "atecc608-next"])
+
+
+@ON_608
+def test_the_latch_is_set_after_its_authorisation_and_gone_with_the_power(name: str) -> None:
+    with bench(name) as b:
+        assert not b.element.latch()
+        with pytest.raises(ElementError, match="0x0F"):
+            b.element.set_latch(True)
+        other = bytes(13)
+        response = digests.check_mac_response(KEY, DIGEST, other, b.part.memory.serial)
+        with b.element.session():
+            assert b.element.check_mac(4, response, other, DIGEST)
+            b.element.set_latch(True)
+        assert b.element.latch()
+        b.part.power_cycle()
+        assert not b.element.latch()
+
+
+@ON_608
+def test_secure_boot_in_clear(name: str) -> None:
+    signature = sign(host_key(), DIGEST)
+    with bench(name) as b:
+        assert b.element.secure_boot_check(DIGEST, signature)
+        assert not b.element.secure_boot_check(OTHER, signature)
+
+
+@ON_608
+def test_secure_boot_with_a_proof(name: str) -> None:
+    signature = sign(host_key(), DIGEST)
+    with bench(name) as b, b.element.session():
+        nonce = b.element.nonce_random()
+        assert b.element.secure_boot_check_mac(DIGEST, signature, nonce.tempkey, IO_KEY)
+        nonce = b.element.nonce_random()
+        assert not b.element.secure_boot_check_mac(OTHER, signature, nonce.tempkey, IO_KEY)
+        nonce = b.element.nonce_random()
+        # Under another IO protection key the element deciphers another digest.
+        assert not b.element.secure_boot_check_mac(DIGEST, signature, nonce.tempkey, KEY)
+
+
+@ON_608
+@pytest.mark.parametrize("boot", [FULL_SIGNATURE, FULL_DIGEST])
+def test_a_copied_image_is_accepted_by_its_digest_alone(name: str, boot: int) -> None:
+    signature = sign(host_key(), DIGEST)
+    with bench(name, boot) as b:
+        permit = b.allow(Operation.SECURE_BOOT)
+        assert not state.secure_boot_copy(b.element, OTHER, signature, permit)
+        assert state.secure_boot_copy(b.element, DIGEST, signature, permit)
+        kept = signature if boot == FULL_SIGNATURE else DIGEST
+        assert b.element.read_slot(8).startswith(kept)
+        assert state.secure_boot_store(b.element, DIGEST, permit)
+        assert not state.secure_boot_store(b.element, OTHER, permit)
+
+
+@ON_608
+def test_a_secret_is_agreed_into_a_slot(name: str) -> None:
+    peer = host_key()
+    with bench(name) as b:
+        with b.element.session():
+            public = b.element.ephemeral_key()
+            state.agree_into_slot(b.element, 10, point(peer), b.allow(Operation.ECDH_INTO_SLOT, 10))
+        assert b.element.read_slot(10)[:32] == shared(peer, public)
+
+
+def shared(private: ec.EllipticCurvePrivateKey, public: bytes) -> bytes:
+    return private.exchange(
+        ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)
+    )
+
+
+@ON_608
+def test_a_key_is_derived_into_a_slot(name: str) -> None:
+    with bench(name) as b:
+        permit = b.allow(Operation.KDF_INTO_SLOT, 10)
+        state.hkdf_into_slot(b.element, 10, b"label", permit, source=KdfSource.SLOT, source_slot=4)
+        assert b.element.read_slot(10)[:32] == hmac.digest(KEY, b"label", "sha256")
+
+
+@ON_608
+def test_64_bytes_go_into_temp_key_and_message_buffer(name: str) -> None:
+    value = bytes(range(64))
+    with bench(name) as b, b.element.session():
+        b.element.nonce_load(value)
+        assert b.element.aes_encrypt(None, DIGEST[:16]) == ecb(value[:16], DIGEST[:16])
+        b.element.load_message(DIGEST + value[:32])
+        assert b.element.verify_stored(15, sign(host_key(), DIGEST), message_buffer=True)
+
+
+def ecb(key: bytes, block: bytes) -> bytes:
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    return encryptor.update(block) + encryptor.finalize()
+
+
+@ON_608
+def test_a_digest_goes_on_to_be_signed_in_the_message_buffer(name: str) -> None:
+    with bench(name) as b, b.element.session():
+        b.element.sha_start()
+        b.element.sha_update(b"a message")
+        digest = b.element.sha_end_to(ShaTarget.MESSAGE_BUFFER, b" in two pieces")
+        assert digest == hashlib.sha256(b"a message in two pieces").digest()
+        assert verifies(TEST_POINT, digest, b.element.sign_loaded(0, message_buffer=True))
+
+
+def test_a_stored_key_goes_into_the_digest_of_a_508a() -> None:
+    with bench("atecc508a") as b:
+        with b.element.session():
+            b.element.sha_start()
+            b.element.sha_update(bytes(64))
+            b.element.sha_public(15)
+            digest = b.element.sha_end(b"end")
+        assert digest == hashlib.sha256(bytes(64) + point(host_key()) + b"end").digest()
+
+
+@pytest.mark.parametrize("name", ["atecc508a", "atecc608a", "atecc608b", "atecc608-next"])
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        (lambda e: e.read_slot_word(9, 1, 2), bytes(range(40, 44))),
+        (lambda e: e.read_slot(9), bytes(range(72))),
+        (lambda e: e.public_key(0), TEST_POINT),
+        (lambda e: e.verify_with_slot(15, DIGEST, sign(host_key(), DIGEST)), True),
+        (lambda e: e.verify_with_slot(15, OTHER, sign(host_key(), DIGEST)), False),
+        (lambda e: e.hmac_sha256(4, b"x" * 70), hmac.digest(KEY, b"x" * 70, "sha256")),
+        (lambda e: e.ecdh(0, point(host_key())), shared(host_key(), TEST_POINT)),
+        (lambda e: e.lock_state().data, True),
+        (lambda e: e.info_key_valid(0), True),
+        (lambda e: e.info_key_valid(9), False),
+    ],
+)
+def test_what_is_read_and_computed(name: str, what: Callable[[Element], object], expected: object) -> None:
+    with bench(name) as b:
+        assert what(b.element) == expected
