@@ -151,6 +151,10 @@ def _relay_and_board(file: RigFile) -> str | None:
     return _relay(file) or _board(file)
 
 
+def _relay_or_board(file: RigFile) -> str | None:
+    return _relay(file) and _board(file)
+
+
 def _mongoose(file: RigFile) -> str | None:
     return None if file.board.kind == "mongoose-os" else "only Mongoose OS firmware can be asked"
 
@@ -207,6 +211,8 @@ def _power_on(rig: Rig) -> str:
         return _running_board(rig)
     rig.power_on()
     boot = rig.boot
+    if rig.file.board.kind == "none":
+        return f"{rig.power.name} is on; there is no board whose start could be seen"
     if boot is None:
         raise DeviceError(rig.diagnose_silence())
     if not boot.reset.may_be_power_on:
@@ -385,7 +391,7 @@ STEPS: tuple[Step, ...] = (
     Step("board port", _board, _open_board),
     Step("bus port", _always, _open_bus),
     Step("power off", _relay_and_board, _power_off),
-    Step("power on", _board, _power_on),
+    Step("power on", _relay_or_board, _power_on),
     Step("board", _board, _identity),
     Step("firmware", _mongoose, _firmware),
     Step("bus", _mongoose, _pins),

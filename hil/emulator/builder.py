@@ -187,6 +187,7 @@ class EmulatedRig:
         """
         if self.element.powered:
             raise ConfigError("a part is exchanged with the power off only")
+        self._keep_part()
         self.element.chip = self._chip(memory)
 
     def power_on(self) -> None:
@@ -229,6 +230,13 @@ class EmulatedRig:
         path = self.file.path.parent / name
         return PartFile(path, self._emulation.chip, serial, lambda: self._memory(serial))
 
+    def _keep_part(self) -> None:
+        """Write what has become due, and how far the random generator is, before the part is gone."""
+        chip = self.element.chip
+        chip.settle()
+        if self._part_file is not None and chip.memory is self._part_file.memory:
+            self._part_file.save(chip.memory, chip.engine.generator.drawn)
+
     def _chip(self, memory: Memory) -> Chip:
         kept = self._part_file
         if kept is None or memory is not kept.memory:  # a part that a test got for itself is not kept
@@ -246,7 +254,7 @@ class EmulatedRig:
     def close(self) -> None:
         """Halt everything and take the ports away."""
         serialport.unregister(self.file.rig)
-        self.element.chip.settle()  # what has become due is written before the part is gone
+        self._keep_part()
         self.world.close()
 
     def __enter__(self) -> EmulatedRig:

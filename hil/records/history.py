@@ -10,7 +10,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hil.errors import ConfigError
 from hil.homes import find_homes, made
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from hil.records.model import Run
+    from hil.records.model import RigRecord, Run
 
-__all__ = ["Flakiness", "History", "Point", "RunRow", "history_path", "usual_durations"]
+__all__ = ["Flakiness", "History", "Point", "RigRow", "RunRow", "history_path", "usual_durations"]
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, started REAL NOT NULL, verdict TEXT NOT NULL, kind TEXT NOT NULL,
-    commit_id TEXT NOT NULL, wall_us INTEGER NOT NULL, tests INTEGER NOT NULL, folder TEXT NOT NULL
+    plan TEXT NOT NULL, commit_id TEXT NOT NULL, wall_us INTEGER NOT NULL, tests INTEGER NOT NULL,
+    folder TEXT NOT NULL
 );
 CREATE TABLE tests (
     run TEXT NOT NULL REFERENCES runs(run) ON DELETE CASCADE, test TEXT NOT NULL, attempt INTEGER NOT NULL,
@@ -43,9 +44,15 @@ CREATE TABLE figures (
     name TEXT NOT NULL, value REAL NOT NULL, unit TEXT NOT NULL, verdict TEXT NOT NULL,
     provenance TEXT NOT NULL, bounds TEXT NOT NULL
 );
+CREATE TABLE rigs (
+    run TEXT NOT NULL REFERENCES runs(run) ON DELETE CASCADE, rig TEXT NOT NULL, kind TEXT NOT NULL,
+    verdict TEXT NOT NULL, rig_errors INTEGER NOT NULL, retried INTEGER NOT NULL, aside TEXT NOT NULL,
+    parts TEXT NOT NULL, PRIMARY KEY (run, rig)
+);
 CREATE INDEX figures_by_name ON figures (name, rig);
 CREATE INDEX tests_by_id ON tests (test);
 """
+_DROP = "BEGIN; DROP TABLE figures; DROP TABLE tests; DROP TABLE runs; DROP TABLE IF EXISTS rigs; COMMIT;"
 # A test says something about the device only with these.
 _SPEAKS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL)
 _GOOD = (Verdict.PASS, Verdict.WARN)
@@ -59,10 +66,33 @@ class RunRow:
     started: float
     verdict: Verdict
     kind: str
+    plan: str
     commit: str
     wall_us: int
     tests: int
     folder: str
+
+
+@dataclass(frozen=True)
+class RigRow:
+    """One rig in one run.
+
+    Attributes:
+        rig_errors: how often the bench broke.
+        retried: tests that were tried again because of it.
+        aside: why it was set aside, or empty.
+        parts: identity of each part, as the run left it.
+    """
+
+    run: str
+    started: float
+    rig: str
+    kind: str
+    verdict: Verdict
+    rig_errors: int
+    retried: int
+    aside: str
+    parts: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,9 @@ class History:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA foreign_keys = ON")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if 0 < version < _VERSION:
+                self._db.executescript(_DROP)  # nothing is lost: it is made from journals
+                version = 0
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
         except sqlite3.Error as error:
@@ -161,15 +194,58 @@ class History:
                 problems.append(error.message)
         return problems
 
-    def runs(self, *, rig: str | None = None, limit: int = 20) -> list[RunRow]:
-        """The last runs, newest first; only those with tests on ``rig`` if given."""
-        where = "" if rig is None else "WHERE run IN (SELECT run FROM tests WHERE rig = ?)"
+    def runs(
+        self,
+        *,
+        rig: str | None = None,
+        plan: str | None = None,
+        verdict: str | None = None,
+        since: float = 0.0,
+        limit: int = 20,
+    ) -> list[RunRow]:
+        """The last runs, newest first.
+
+        Args:
+            rig: only runs with tests on it.
+            plan: only runs of that plan.
+            verdict: only runs that ended so.
+            since: only runs that began at that time or later, seconds since the epoch.
+            limit: how many.
+        """
+        wanted: list[tuple[str, object]] = [("started >= ?", since)]
+        if rig is not None:
+            wanted.append(("run IN (SELECT run FROM tests WHERE rig = ?)", rig))
+        if plan is not None:
+            wanted.append(("plan = ?", plan))
+        if verdict is not None:
+            wanted.append(("verdict = ?", verdict))
+        where = " AND ".join(text for text, _ in wanted)
         rows = self._db.execute(
-            f"SELECT run, started, verdict, kind, commit_id, wall_us, tests, folder FROM runs {where} "
-            "ORDER BY started DESC, run DESC LIMIT ?",
-            (limit,) if rig is None else (rig, limit),
+            f"SELECT run, started, verdict, kind, plan, commit_id, wall_us, tests, folder FROM runs "
+            f"WHERE {where} ORDER BY started DESC, run DESC LIMIT ?",
+            (*(value for _, value in wanted), limit),
         )
         return [RunRow(row[0], row[1], Verdict(row[2]), *row[3:]) for row in rows]
+
+    def rigs(self, *, limit: int = 30) -> dict[str, list[RigRow]]:
+        """How each rig fared in its last runs, oldest first."""
+        rows = self._db.execute(
+            "SELECT g.run, r.started, g.rig, g.kind, g.verdict, g.rig_errors, g.retried, g.aside, g.parts "
+            "FROM rigs g JOIN runs r USING (run) ORDER BY g.rig, r.started, r.run"
+        )
+        found: dict[str, list[RigRow]] = {}
+        for row in rows:
+            one = RigRow(
+                row[0], row[1], row[2], row[3], Verdict(row[4]), row[5], row[6], row[7], json.loads(row[8])
+            )
+            found.setdefault(one.rig, []).append(one)
+        return {rig: those[-limit:] for rig, those in found.items()}
+
+    def failing(self) -> list[tuple[str, str]]:
+        """Tests whose last attempt was bad, each with the run since which it is."""
+        tests = [row[0] for row in self._db.execute("SELECT DISTINCT test FROM tests ORDER BY test")]
+        since = [(test, self.first_bad(test)) for test in tests]
+        return [(test, run) for test, run in since if run is not None]
 
     def measurements(self) -> list[tuple[str, str, int]]:
         """Name, rig and number of values of every measurement."""
@@ -229,18 +305,21 @@ class History:
         suites = run.header.get("suites", {})
         commit = str(suites.get("commit", "")) + ("-dirty" if suites.get("dirty") else "")
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.name,
                 run.started,
                 str(run.verdict),
                 run.kind,
+                run.plan,
                 commit,
                 run.wall_us,
                 len(run.tests),
                 str(run.folder),
             ),
         )
+        for record in run.rigs.values():
+            self._insert_rig(run, record)
         attempts: dict[str, int] = {}
         for test in [*run.retried, *run.tests]:
             attempts[test.test] = attempt = attempts.get(test.test, 0) + 1
@@ -257,6 +336,15 @@ class History:
                         "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (run.name, test.test, rig, figure.name, float(figure.value), *said),
                     )
+
+    def _insert_rig(self, run: Run, rig: RigRecord) -> None:
+        errors = sum(failure.rig == rig.rig for failure in run.rig_errors)
+        retried = sum(test.rig == rig.rig for test in run.retried)
+        parts = {part.part: {"kind": part.kind, **part.identity} for part in rig.after or rig.parts}
+        said = (rig.kind, str(run.verdict_of(rig.rig)), errors, retried, run.aside.get(rig.rig, ""))
+        self._db.execute(
+            "INSERT INTO rigs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run.name, rig.rig, *said, json.dumps(parts))
+        )
 
 
 def history_path(runs: Path) -> Path:

@@ -7,7 +7,8 @@ annotation is ``Annotated[type, Key(…)]``; everything the schema and the refer
 from the same place.
 
 Types understood: ``str``, ``int``, ``float``, ``bool``, ``Literal`` of strings, ``X | None``,
-``tuple[X, ...]``, other models, and :class:`Secret`.
+``tuple[X, ...]``, other models, and :class:`Secret`; ``object`` and ``Mapping[str, object]`` for the
+settings of parts that other packages bring (:mod:`hil.extensions`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import dataclasses
 import os
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
 from pathlib import Path
@@ -33,10 +35,13 @@ from typing import (
 
 import yaml
 
+from hil import extensions
 from hil.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from hil.extensions import Group
 
 __all__ = ["Binder", "FieldSpec", "Key", "Secret", "fields_of", "parse", "suggest"]
 
@@ -55,6 +60,8 @@ class Key:
         low, high: inclusive bounds of a number.
         pattern: regular expression that the whole text must match.
         form: the pattern in words, for the message.
+        choices: the built-in kinds, for a text that names one.
+        group: entry points that bring further kinds, or the settings of one.
     """
 
     doc: str
@@ -62,6 +69,8 @@ class Key:
     high: float | None = None
     pattern: str | None = None
     form: str = ""
+    choices: tuple[str, ...] = ()
+    group: Group | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +227,7 @@ class Binder:
         specs = fields_of(model)
         given: dict[str, object] = {}
         meant: set[str] = set()
+        options: list[tuple[FieldSpec, yaml.Node]] = []
         before = len(self._problems)
         for key_node, value_node in node.value:
             name = key_node.value if isinstance(key_node, yaml.ScalarNode) else _kind(key_node)
@@ -231,7 +241,14 @@ class Binder:
                 self._note(key_node, f"{name!r} stands twice in {where}")
             else:
                 self._places[(*place, name)] = value_node
-                given[name] = self._value(value_node, spec.type, spec.key, (*place, name))
+                if spec.type is object:
+                    options.append((spec, value_node))
+                else:
+                    given[name] = self._value(value_node, spec.type, spec.key, (*place, name))
+        for spec in specs.values():
+            if spec.type is object:  # its model depends on the kind, which may stand behind it
+                node_of = dict((one.name, value) for one, value in options)
+                given[spec.name] = self._options(specs, given, spec, node_of.get(spec.name), node, place)
         for spec in specs.values():
             if spec.required and spec.name not in given and spec.name not in meant:
                 self._note(node, f"{where} lacks the key {spec.name!r}: {spec.key.doc}")
@@ -249,7 +266,66 @@ class Binder:
             return self._items(node, get_args(kind)[0], key, place)
         if kind is Secret:
             return self._secret(node, place)
+        if get_origin(kind) is Mapping:
+            assert key.group is not None, "settings of one's own belong to a group"
+            return self._by_name(node, key.group, place)
         return self._scalar(node, kind, key, place)
+
+    def _options(
+        self,
+        specs: Mapping[str, FieldSpec],
+        given: Mapping[str, object],
+        spec: FieldSpec,
+        node: yaml.Node | None,
+        section: yaml.Node,
+        place: tuple[str, ...],
+    ) -> object:
+        """The settings of a section's kind, if another package brings that kind."""
+        kind, group = str(given.get("kind", specs["kind"].default)), spec.key.group
+        assert group is not None, "settings of one's own belong to a group"
+        built_in = kind in specs["kind"].key.choices
+        extension = None if built_in else self._extension(group, kind, section)
+        if extension is None or extension.options is None:
+            if node is not None and (built_in or extension is not None):
+                self._note(node, f"{spec.name} is for a kind of one's own; kind {kind} has none")
+            return None
+        model = extension.options
+        if node is None:
+            lacking = [one for one in fields_of(model).values() if one.required]
+            if not lacking:
+                return model()
+            self._note(section, f"{'.'.join(place)} lacks the section {spec.name!r}, which kind {kind} needs")
+            return None
+        return self._model(node, model, (*place, spec.name))
+
+    def _by_name(self, node: yaml.Node, group: Group, place: tuple[str, ...]) -> Mapping[str, object]:
+        """Settings by the name of the extension that they are for."""
+        if not isinstance(node, yaml.MappingNode):
+            self._note(node, f"{place[-1]} must be a section of keys, not {_kind(node)}")
+            return {}
+        given: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else _kind(key_node)
+            extension = self._extension(group, name, key_node)
+            if extension is None:
+                known = extensions.names(group)
+                listed = f"; installed: {', '.join(known)}" if known else "; none is installed"
+                self._note(key_node, f"{place[-1]} knows no {name!r}{suggest(name, known)}{listed}")
+            elif extension.options is None:
+                self._note(key_node, f"{name} has no settings")
+            elif name in given:
+                self._note(key_node, f"{name!r} stands twice in {place[-1]}")
+            else:
+                self._places[(*place, name)] = value_node
+                given[name] = self._model(value_node, extension.options, (*place, name))
+        return given
+
+    def _extension(self, group: Group, name: str, node: yaml.Node) -> extensions.Extension | None:
+        try:
+            return extensions.find(group, name)
+        except ConfigError as error:
+            self._note(node, error.message)
+            return None
 
     def _items(self, node: yaml.Node, kind: Any, key: Key, place: tuple[str, ...]) -> object:  # noqa: ANN401
         if not isinstance(node, yaml.SequenceNode):
@@ -283,6 +359,10 @@ class Binder:
                 hint = suggest(text, choices)
                 self._note(node, f"{name} must be {_wanted(kind)}, not {text!r}{hint}")
             return text
+        if key.choices and text not in key.choices and not self._brought(key, text, node):
+            known = (*key.choices, *(extensions.names(key.group) if key.group else ()))
+            self._note(node, f"{name} must be {_listed(known)}, not {text!r}{suggest(text, known)}")
+            return text
         value = _CONVERT[kind](text)
         if value is None or (kind is not str and not _plain(node)):
             shown = repr(text) if _plain(node) else f"the text {text!r}"
@@ -293,6 +373,14 @@ class Binder:
         elif isinstance(value, int | float) and not _within(value, key):
             self._note(node, f"{name} is {text}; allowed is {key.low:.15g} to {key.high:.15g}")
         return value
+
+    def _brought(self, key: Key, text: str, node: yaml.Node) -> bool:
+        return key.group is not None and self._extension(key.group, text, node) is not None
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _within(value: float, key: Key) -> bool:
@@ -314,10 +402,7 @@ _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 
 
 def _wanted(kind: Any) -> str:  # noqa: ANN401
-    if get_origin(kind) is Literal:
-        *others, last = get_args(kind)
-        return f"{', '.join(others)} or {last}" if others else last
-    return _WORDS[kind]
+    return _listed(get_args(kind)) if get_origin(kind) is Literal else _WORDS[kind]
 
 
 def _plain(node: yaml.ScalarNode) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hil.extensions import BoardKind, load
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -47,7 +49,8 @@ _BY_BOARD: dict[str, frozenset[str]] = {
 
 def capabilities(rig: RigFile) -> frozenset[str]:
     """The capabilities of a rig; a subset of :data:`CAPABILITIES`."""
-    found = set(_BY_BOARD[rig.board.kind])
+    own = _BY_BOARD.get(rig.board.kind)
+    found = set(load(BoardKind, rig.board.kind).capabilities if own is None else own)
     if rig.bus.kind != "board":
         found |= _DIRECT_BUS
     optional = {

@@ -4,7 +4,8 @@ The annotations are the schema. ``Key`` carries the sentence for the reference p
 bounds; the type decides how the text is read. What holds between keys is in ``rules.py``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,9 +39,14 @@ class Board:
     """The board that carries the microcontroller."""
 
     kind: Annotated[
-        Literal["mongoose-os", "esp-idf-console", "none"],
-        Key("What runs on the board: Mongoose OS, the ESP-IDF provisioning console, or no board at all."),
+        str,
+        Key(
+            "What runs on the board: Mongoose OS, the ESP-IDF provisioning console, or no board at all.",
+            choices=("mongoose-os", "esp-idf-console", "none"),
+            group="hil.boards",
+        ),
     ] = "none"
+    options: Annotated[object, Key("Settings of a board of your own.", group="hil.boards")] = None
     mcu: Annotated[Literal["esp8266", "esp32"] | None, Key("The microcontroller.")] = None
     port: Annotated[str, Key(_PORT)] = ""
     baud: Annotated[int, Key("Speed of the console in bits per second.", low=300, high=3_000_000)] = 115_200
@@ -69,27 +75,30 @@ class Power:
     """The relay that powers the board and the element."""
 
     kind: Annotated[
-        Literal[
-            "lcus",
-            "numato",
-            "kmtronic",
-            "devantech",
-            "modbus",
-            "shelly-gen1",
-            "shelly-gen2",
-            "tasmota",
-            "command",
-            "gpio",
-            "hid-dcttech",
-            "hid-lcus",
-            "none",
-        ],
+        str,
         Key(
             "Serial relays: lcus (also sold as NOYITO), numato, kmtronic, devantech, modbus. On the network: "
             "shelly-gen1, shelly-gen2, tasmota. command: programs of your own. gpio and the hid kinds need "
-            "the extra of that name. none: the rig cannot switch power."
+            "the extra of that name. none: the rig cannot switch power.",
+            choices=(
+                "lcus",
+                "numato",
+                "kmtronic",
+                "devantech",
+                "modbus",
+                "shelly-gen1",
+                "shelly-gen2",
+                "tasmota",
+                "command",
+                "gpio",
+                "hid-dcttech",
+                "hid-lcus",
+                "none",
+            ),
+            group="hil.relays",
         ),
     ] = "none"
+    options: Annotated[object, Key("Settings of a relay of your own.", group="hil.relays")] = None
     port: Annotated[str, Key(_PORT + " For relays on the network, http://HOST; for gpio, the chip.")] = ""
     channel: Annotated[int, Key("Output of the relay board, from 1; for gpio the line.", low=0, high=64)] = 1
     channels: Annotated[int, Key("How many outputs the board has.", low=1, high=64)] = 1
@@ -172,9 +181,14 @@ class Bus:
     """How the host reaches the element's I2C bus."""
 
     kind: Annotated[
-        Literal["board", "linux", "kit"],
-        Key("Through the board's firmware, through /dev/i2c-N, or through a Microchip kit-protocol board."),
+        str,
+        Key(
+            "Through the board's firmware, through /dev/i2c-N, or through a Microchip kit-protocol board.",
+            choices=("board", "linux", "kit"),
+            group="hil.buses",
+        ),
     ] = "board"
+    options: Annotated[object, Key("Settings of a bus of your own.", group="hil.buses")] = None
     number: Annotated[int | None, Key("linux: the N of /dev/i2c-N.", low=0, high=255)] = None
     port: Annotated[str, Key(f"kit: {_PORT}")] = ""
     hz: Annotated[int, Key("Clock of the bus.", low=1_000, high=1_000_000)] = 100_000
@@ -355,6 +369,9 @@ class RigFile:
     emulation: Annotated[
         Emulation | None, Key("How the emulated parts are made; required for emu:// ports, refused without.")
     ] = None
+    suites: Annotated[
+        Mapping[str, object], Key("Settings of suites of your own, by their names.", group="hil.suites")
+    ] = field(default_factory=dict)
     path: Path = Path()
 
     @property

@@ -9,9 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hil.extensions import find
+from hil.rigfile.binding import fields_of
+from hil.rigfile.model import Board, Bus, Power
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hil.extensions import Extension
     from hil.rigfile.model import RigFile
 
     Findings = Iterator[tuple[tuple[str, ...], str]]
@@ -39,19 +44,38 @@ def _file_is_named_after_the_rig(rig: RigFile) -> Findings:
 
 
 def _each_kind_has_the_keys_it_needs(rig: RigFile) -> Findings:
-    if rig.board.kind != "none":
-        if not rig.board.port:
-            yield ("board",), f"board lacks the key 'port', which kind {rig.board.kind} needs"
-        if rig.board.mcu is None:
-            yield ("board",), f"board lacks the key 'mcu', which kind {rig.board.kind} needs"
-    if rig.power.kind not in _WITHOUT_PORT and not rig.power.port:
+    own = _own(rig)
+    if not rig.board.port and _needs_port(own["board"], default=rig.board.kind != "none"):
+        yield ("board",), f"board lacks the key 'port', which kind {rig.board.kind} needs"
+    if rig.board.mcu is None and rig.board.kind != "none" and own["board"] is None:
+        yield ("board",), f"board lacks the key 'mcu', which kind {rig.board.kind} needs"
+    if not rig.power.port and _needs_port(own["power"], default=rig.power.kind not in _WITHOUT_PORT):
         yield ("power",), f"power lacks the key 'port', which kind {rig.power.kind} needs"
     if rig.power.kind == "command" and not (rig.power.on_command and rig.power.off_command):
         yield ("power",), "power lacks the keys 'on_command' and 'off_command', which kind command needs"
     if rig.bus.kind == "linux" and rig.bus.number is None:
         yield ("bus",), "bus lacks the key 'number', which kind linux needs"
-    if rig.bus.kind == "kit" and not rig.bus.port:
-        yield ("bus",), "bus lacks the key 'port', which kind kit needs"
+    if not rig.bus.port and _needs_port(own["bus"], default=rig.bus.kind == "kit"):
+        yield ("bus",), f"bus lacks the key 'port', which kind {rig.bus.kind} needs"
+
+
+def _own(rig: RigFile) -> dict[str, Extension | None]:
+    """The kinds that other packages bring, by section; None for what is built in."""
+    sections: tuple[tuple[str, type, str], ...] = (
+        ("board", Board, rig.board.kind),
+        ("power", Power, rig.power.kind),
+        ("bus", Bus, rig.bus.kind),
+    )
+    own: dict[str, Extension | None] = {}
+    for section, model, kind in sections:
+        key = fields_of(model)["kind"].key
+        assert key.group is not None, "every kind may be one's own"
+        own[section] = None if kind in key.choices else find(key.group, kind)
+    return own
+
+
+def _needs_port(extension: Extension | None, *, default: bool) -> bool:
+    return default if extension is None else extension.needs_port
 
 
 def _no_kind_has_keys_that_it_ignores(rig: RigFile) -> Findings:
@@ -61,7 +85,7 @@ def _no_kind_has_keys_that_it_ignores(rig: RigFile) -> Findings:
         yield ("power", "port"), "power has a port but kind none; say which relay it is"
     if rig.bus.kind != "linux" and rig.bus.number is not None:
         yield ("bus", "number"), f"number is for kind linux; kind {rig.bus.kind} ignores it"
-    if rig.bus.kind != "kit" and rig.bus.port:
+    if rig.bus.kind in ("board", "linux") and rig.bus.port:
         yield ("bus", "port"), f"port is for kind kit; kind {rig.bus.kind} ignores it"
     if rig.cloud.mode != "moto-server" and rig.cloud.endpoint_url is not None:
         yield ("cloud", "endpoint_url"), f"endpoint_url is for moto-server; mode {rig.cloud.mode} ignores it"
@@ -102,7 +126,7 @@ def _the_board_finds_its_endpoint(rig: RigFile) -> Findings:
 def _emulated_as_a_whole_or_not_at_all(rig: RigFile) -> Findings:
     emulated = [section for section, port in ports(rig) if port.startswith(EMULATED)]
     physical = [section for section, port in ports(rig) if not port.startswith(EMULATED)]
-    if rig.bus.kind == "linux":
+    if rig.bus.kind not in ("board", "kit"):
         physical.append("bus")
     if emulated and physical:
         yield (

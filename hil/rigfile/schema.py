@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
-from hil.rigfile.binding import Secret, fields_of
+from hil.extensions import names
+from hil.rigfile.binding import Key, Secret, fields_of
 from hil.rigfile.model import RigFile
 
 __all__ = ["json_schema", "reference_rows"]
@@ -30,7 +32,7 @@ def json_schema() -> dict[str, Any]:
 def _model(model: Any) -> dict[str, Any]:  # noqa: ANN401
     properties: dict[str, Any] = {}
     for spec in fields_of(model).values():
-        entry = _type(spec.type)
+        entry = _type(spec.type, spec.key)
         target = entry.get("items", entry)
         for name, value in (
             ("minimum", spec.key.low),
@@ -52,7 +54,11 @@ def _model(model: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def _type(kind: Any) -> dict[str, Any]:  # noqa: ANN401
+def _type(kind: Any, key: Key | None = None) -> dict[str, Any]:  # noqa: ANN401
+    if kind is object or get_origin(kind) is Mapping:
+        return {"type": "object"}
+    if key is not None and key.choices:
+        return {"enum": [*key.choices, *(names(key.group) if key.group else ())]}
     if get_origin(kind) in (Union, types.UnionType):
         (inner,) = (part for part in get_args(kind) if part is not types.NoneType)
         entry = _type(inner)
@@ -97,7 +103,7 @@ def _rows(model: type, name: str, sections: list[tuple[str, str, list[ReferenceR
             (inner,) = (part for part in get_args(inner) if part is not types.NoneType)
         section = dataclasses.is_dataclass(inner) and inner is not Secret
         default = "required" if spec.required else "" if section else _shown(spec.default)
-        words = _words(inner, spec.key.low, spec.key.high)
+        words = _words(inner, spec.key.low, spec.key.high, spec.key)
         rows.append(ReferenceRow(spec.name, words, default, spec.key.doc))
         if section and inner not in seen:
             seen.add(inner)
@@ -113,7 +119,11 @@ def _shown(default: object) -> str:
     return "[" + ", ".join(map(str, default)) + "]" if isinstance(default, tuple) else str(default)
 
 
-def _words(kind: Any, low: float | None, high: float | None) -> str:  # noqa: ANN401
+def _words(kind: Any, low: float | None, high: float | None, key: Key | None = None) -> str:  # noqa: ANN401
+    if kind is object or get_origin(kind) is Mapping:
+        return "section"
+    if key is not None and key.choices:
+        return " | ".join(key.choices)
     if get_origin(kind) is Literal:
         return " | ".join(get_args(kind))
     if get_origin(kind) is tuple:

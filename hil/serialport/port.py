@@ -191,7 +191,7 @@ class SerialPort:
                 yield loan
             return
         self._source.close()
-        self._handle.close()
+        _close(self._handle)
         try:
             with lend_physical(self.name) as loan:
                 yield loan
@@ -205,7 +205,7 @@ class SerialPort:
     def close(self) -> None:
         """See :meth:`Port.close`."""
         self._source.close()
-        self._handle.close()
+        _close(self._handle)
 
     def _gone(self, error: OSError) -> PortError:
         return PortError(
@@ -246,9 +246,16 @@ def _open(handle: serial.Serial) -> None:
     """Open without resetting the board: DTR and RTS are off beforehand."""
     handle.dtr = handle.rts = False
     with warnings.catch_warnings():
-        # pyserial's rfc2217 client names its thread in an old way.
-        warnings.filterwarnings("ignore", r"setName\(\) is deprecated", DeprecationWarning)
+        # pyserial's rfc2217 client makes its thread in an old way.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"serial\.rfc2217")
         handle.open()
+
+
+def _close(handle: serial.Serial | protocol_emu.Serial) -> None:
+    connection = getattr(handle, "_socket", None)
+    handle.close()
+    if connection is not None:  # pyserial leaves it open when the other end was gone already
+        connection.close()
 
 
 def existing_ports() -> list[str]:

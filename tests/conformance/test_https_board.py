@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import serial
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -76,8 +77,9 @@ class Served:
         addresses: dict[str, Any] = json.loads(self._process.stdout.readline())
         front = addresses["board_ports"]["443"]
         self.address: tuple[str, int] = (front["host"], front["port"])
+        with serial.Serial(str(folder / "board"), 115_200, timeout=PATIENCE_S) as terminal:
+            assert terminal.read_until(b"Init done").endswith(b"Init done")  # it boots as it is served
         self.board = board = MongooseBoard(open_port(str(folder / "board"), clock=WallClock()))
-        board.rpc.call("RPC.Ping", timeout_us=PATIENCE_S * 1_000_000)
         der = self_signed(SlotKey(board), "/CN=test", at=Calendar().time(), days=30)
         self.pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
         self.certificate = folder / "certificate.pem"

@@ -95,6 +95,7 @@ class MongooseFirmware:
 
     Attributes:
         mcu: the processor.
+        app: the application in the image.
         timeline: steps since the board was made; clear it as you like.
         mqtt: the MQTT client of this boot; None until the network is up, or if it is disabled.
         manners: how the firmware treats its cloud connection; a change counts from the next start on.
@@ -133,7 +134,7 @@ class MongooseFirmware:
         self.powered = False
         self.on_download: Callable[[], None] = lambda: None
         self._hardware = 1
-        self._app = app or App()
+        self.app = app or App()
         self.tls_versions = tls_versions
         self.build = build or Build()
         self.manners = Manners()
@@ -265,7 +266,7 @@ class MongooseFirmware:
         fs = FileSystem(self.flash)
         config = Config(defaults(self.arch, self.mac), fs)
         self._console.level = config.integer("debug.level")
-        banner(self._console, self._app, self.arch, self.mac, cause, costs)
+        banner(self._console, self.app, self.arch, self.mac, cause, costs)
         self.mcu.sleep("boot_init")
         buses = start_i2c(self.world, self.lines, config, self.arch, costs, self._console)
         if buses is None:
@@ -295,15 +296,21 @@ class MongooseFirmware:
 
         access = Access(config, fs, self.calendar)
         dispatcher = Dispatcher(self._console, config.text("device.id"), self._reboot_in, access.check_call)
-        for methods in (
-            sys_methods(self._console, lambda: self._info(config, fs), self.restart_after, self._abort),
-            atca_methods(atca) if atca is not None else [],
-            config_methods(config, self.restart_after, lambda: self.flash.strapped_for_loader),
-            fs_methods(fs, self._console),
-            i2c_methods(self.world, buses),
-            wifi_methods(config, lambda: self._scan(config), join),
-        ):
-            dispatcher.register(methods)
+        services = {
+            "rpc-common": sys_methods(
+                self._console, lambda: self._info(config, fs), self.restart_after, self._abort
+            ),
+            "rpc-service-atca": atca_methods(atca) if atca is not None else [],
+            "rpc-service-config": config_methods(
+                config, self.restart_after, lambda: self.flash.strapped_for_loader
+            ),
+            "rpc-service-fs": fs_methods(fs, self._console),
+            "rpc-service-i2c": i2c_methods(self.world, buses),
+            "rpc-service-wifi": wifi_methods(config, lambda: self._scan(config), join),
+        }
+        for library, methods in services.items():
+            if library not in self.app.without:
+                dispatcher.register(methods)
         self._console.muted = config.integer("debug.stderr_uart") != 0
         self.uart.baud = max(300, config.integer("rpc.uart.baud_rate"))
         self._buffer.flow_control = config.integer("rpc.uart.fc_type") == SOFTWARE_FLOW_CONTROL
@@ -376,9 +383,9 @@ class MongooseFirmware:
         ram, got_ip = PLATFORMS[self.arch], self._wifi == "got ip"
         return {
             "id": config.text("device.id"),
-            "app": self._app.name,
-            "fw_version": self._app.version,
-            "fw_id": self._app.build,
+            "app": self.app.name,
+            "fw_version": self.app.version,
+            "fw_id": self.app.build,
             "mg_version": MG_VERSION,
             "mg_id": MG_BUILD,
             "mac": self.mac,
@@ -447,7 +454,7 @@ class MongooseFirmware:
         from hil.emulator.boards.mongoose_mqtt import Mqtt
         from hil.emulator.boards.mongoose_net import Connector
 
-        self.mqtt = Mqtt(Connector(node), self._app)
+        self.mqtt = Mqtt(Connector(node), self.app)
         self.mqtt.run()
 
     def _log(self, file: str, line: int, message: str, level: int = INFO) -> None:

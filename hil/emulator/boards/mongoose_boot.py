@@ -64,6 +64,7 @@ class App(msgspec.Struct, frozen=True):
         subscriptions: MQTT topic filters and QoS of the application; ``{id}`` is the device's id.
         messages: topic, text and QoS of what it publishes after each connect; likewise.
         supervises: it watches over the connection as the bare MQTT library does not.
+        without: libraries with an RPC service that were left out of the build, e.g. ``rpc-service-fs``.
     """
 
     name: str = "hil-rig"
@@ -72,6 +73,7 @@ class App(msgspec.Struct, frozen=True):
     subscriptions: tuple[tuple[str, int], ...] = ()
     messages: tuple[tuple[str, str, int], ...] = ()
     supervises: bool = False
+    without: frozenset[str] = frozenset()
 
 
 class Cause(msgspec.Struct, frozen=True):
