@@ -15,7 +15,7 @@ from serial.tools import list_ports
 
 from hil.board.mongoose import MongooseBoard
 from hil.clock import WallClock
-from hil.errors import ConfigError, DeviceError, PortError, UsageError
+from hil.errors import ConfigError, DeviceError, GuardRefusal, PortError, UsageError
 from hil.rigfile import load
 from hil.rigfile.model import NAME
 from hil.serialport import open_port
@@ -29,6 +29,7 @@ __all__ = ["Found", "ask", "discover", "rig_text", "write_rig"]
 
 SERIAL_FOLDER = Path("/dev/serial")
 ANSWER_US: Final = 1_500_000
+_QUESTIONS: Final = ("RPC.Ping", "Sys.GetInfo", "I2C.Scan")
 
 ADAPTERS: Mapping[tuple[int, int], tuple[str, str]] = {
     (0x10C4, 0xEA60): ("Silicon Labs CP210x", "board"),
@@ -128,6 +129,7 @@ def ask(port: Found) -> Found:
         board = MongooseBoard(open_port(port.stable, clock=clock))
     except PortError as error:
         return replace(port, note=error.message)
+    board.rpc.before_send = _questions_only
     try:
         board.rpc.call("RPC.Ping", timeout_us=ANSWER_US)
         info = board.sys_get_info()
@@ -143,6 +145,12 @@ def ask(port: Found) -> Found:
         return replace(port, note=error.message)
     finally:
         board.close()
+
+
+def _questions_only(method: str, params: Mapping[str, object]) -> None:
+    """Nobody has said yet whose board this is: it is asked, and nothing is done to it."""
+    if method not in _QUESTIONS:
+        raise GuardRefusal(f"{method} is not asked of a board that no rig file names")
 
 
 def _scan(board: MongooseBoard) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from hil.clock import WallClock, World
 from hil.emulator.bus import I2CMaster, Lines
 from hil.emulator.busfronts import BusioFront, SMBusFront, TimeFront
 from hil.errors import UsageError
-from hil.i2c.trace import TracedBus, Transaction, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from hil.emulator.chip import Chip, Executed, Memory, Profile
     from hil.emulator.chip.chip import Snapshot
     from hil.emulator.chip.faults import Faults
+    from hil.i2c.trace import Transaction
 
 __all__ = ["EmulatedElement", "RealTime", "State", "emulated_element"]
 
@@ -61,6 +61,8 @@ class EmulatedElement:
         self.lines = Lines(SDA, SCL, [chip])
         self.trace: list[Transaction] = []
         master = I2CMaster(clock, self.lines, sda=SDA, scl=SCL, hz=hz, gap_us=gap_us)
+        from hil.i2c.trace import TracedBus
+
         self.bus = TracedBus(master, self.trace.append)
         self.smbus = SMBusFront(self.bus)
         self.busio = BusioFront(self.bus)
@@ -99,6 +101,8 @@ class EmulatedElement:
 
     def listing(self) -> str:
         """The decoded bus traffic so far, for people."""
+        from hil.i2c.trace import listing
+
         return listing(self.trace)
 
     # -- what happens to it ----------------------------------------------------------------------

@@ -132,7 +132,8 @@ def fields_of(model: type) -> dict[str, FieldSpec]:
             continue
         inner, key = get_args(hint)
         required = field.default is MISSING and field.default_factory is MISSING
-        specs[field.name] = FieldSpec(field.name, inner, key, required, field.default)
+        made = field.default if field.default_factory is MISSING else field.default_factory()
+        specs[field.name] = FieldSpec(field.name, inner, key, required, made)
     return specs
 
 

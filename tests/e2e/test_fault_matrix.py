@@ -74,10 +74,27 @@ def test_every_fault_is_in_the_matrix() -> None:
     assert WORDS.keys() | CASES.keys() == FAULTS.keys()
 
 
+def concerned(owner: str) -> list[str]:
+    """Folders of the suite that owns a fault and of those that stand on it; a broken bench stops any."""
+    names = [suite.name for suite in SUITES if owner in {suite.name, *blockers(suite.name)}]
+    return [f"suites/{name}" for name in names or ["power"]]
+
+
 @pytest.mark.parametrize("fault", WORDS)
 def test_a_fault_is_caught_by_the_suite_that_owns_it(fault: str, tmp_path: Path) -> None:
+    suites = ALONE.get(fault, concerned(FAULTS[fault].owner))
+    the_owner_catches_it(fault, tmp_path, suites)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", WORDS)
+def test_nothing_but_what_stands_on_the_owner_takes_notice(fault: str, tmp_path: Path) -> None:
+    the_owner_catches_it(fault, tmp_path, ALONE.get(fault, ["suites"]))
+
+
+def the_owner_catches_it(fault: str, tmp_path: Path, suites: list[str]) -> None:
     rig = RIGS.get(fault, "emulated-esp8266-atecc508a")
-    code, run = run_suites(tmp_path, *ALONE.get(fault, []), "--rig", rig, "--fault", fault)
+    code, run = run_suites(tmp_path, *suites, "--rig", rig, "--fault", fault)
     owner = FAULTS[fault].owner
     if owner == "rig":
         the_health_gate_ends_it(code, run, WORDS[fault])

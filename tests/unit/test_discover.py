@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
 from typing import TYPE_CHECKING
 
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
-from hil.discover import Found, discover, rig_text, write_rig
-from hil.errors import ConfigError, UsageError
+from hil.board.mongoose import MongooseBoard
+from hil.board.rpc import RpcClient
+from hil.discover import Found, ask, discover, rig_text, write_rig
+from hil.errors import ConfigError, GuardRefusal, UsageError
 from hil.rigfile import load
 
 if TYPE_CHECKING:
@@ -115,3 +119,19 @@ def test_a_folder_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
 def test_what_has_to_be_filled_in_is_marked() -> None:
     text = rig_text("bench", [])
     assert text.count("yours") >= 6
+
+
+@pytest.mark.parametrize("method", ["ATCA.LockZone", "I2C.Write", "Config.Set", "FS.Put", "Sys.Reboot"])
+def test_a_board_that_nobody_named_is_asked_and_nothing_is_done_to_it(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the questions were changed to: before a byte is sent it is refused."""
+    monkeypatch.setattr(MongooseBoard, "sys_get_info", lambda board: board.rpc.call(method))
+    monkeypatch.setattr(RpcClient, "call", lambda client, method, **_: client.before_send(method, {}))
+    master, slave = pty.openpty()
+    try:
+        with pytest.raises(GuardRefusal, match="is not asked of a board that no rig file names"):
+            ask(Found(os.ttyname(slave), stable=os.ttyname(slave)))
+    finally:
+        os.close(master)
+        os.close(slave)

@@ -163,7 +163,8 @@ def test_only_the_rig_opens_ways_to_an_element() -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
         }
-        assert made - {home} <= {"hil/rig.py"}, name
+        # `hil discover` asks boards that no rig file names yet; test_discover says that it does no more.
+        assert made - {home} <= {"hil/rig.py", "hil/discover.py"}, name
 
 
 def test_every_way_that_the_rig_opens_is_guarded() -> None:
