@@ -427,15 +427,20 @@ class World:
             self._horizon = outer
             self._in_event = None
 
+    @property
+    def next_due(self) -> int | None:
+        """When the next event is due, in us; None without one. Until then nothing happens by itself."""
+        while self._heap and self._heap[0][2].cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     def run_for(self, us: int) -> None:
         """Run everything that happens within the next ``us`` microseconds."""
         self.run_until(lambda: False, self._now + us)
 
     def _step(self, deadline: int | None) -> bool:
         """Run the next event; False when the deadline comes first."""
-        while self._heap and self._heap[0][2].cancelled:
-            heapq.heappop(self._heap)
-        due = self._heap[0][0] if self._heap else None
+        due = self.next_due
         if due is None and deadline is None and not self._has_inputs():
             raise WorldError(f"nobody can end this wait\n{self.describe()}")
         if deadline is not None and (due is None or due > deadline):

@@ -210,8 +210,14 @@ class RigEndpoint:
         while not until():
             if console.clock.now >= deadline:
                 return False
-            console.pump(min(deadline, console.clock.now + _SLICE_US))
+            console.pump(min(deadline, self._next_look(console.clock.now)))
         return True
+
+    def _next_look(self, now: int) -> int:
+        """When the endpoint may have something new: an emulated rig says when it will do something next."""
+        emulated = self._rig.emulated
+        due = None if emulated is None else emulated.world.next_due
+        return now + _SLICE_US if due is None else max(now + _SLICE_US, due)
 
     def disconnect(self) -> None:
         """Close every open connection, as the service does now and then."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import statistics
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "JITTER",
     "LINEAR",
+    "NOISE_US",
     "QUALIFICATION",
-    "Backoff",
     "SuiteOffer",
-    "backoff",
     "broad_wildcards",
     "gaps",
+    "growth",
+    "jitter",
     "suite_offer",
 ]
 
@@ -85,34 +85,23 @@ def suite_offer(suites: Sequence[int]) -> SuiteOffer:
 
 # -- back-off -----------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Backoff:
-    """How the pauses between attempts grow.
-
-    Attributes:
-        growth: factor from one pause to the next, fitted to all of them: about 2 for doubling, 1 for a
-            constant pause. A linear one (1, 2, 3, 4, 5) comes to 1.48.
-        jitter: how irregular the growth is: largest relative difference between the ratios of successive
-            steps and their median; 0 for a strictly exponential one. A time that is part of every pause
-            (connecting takes its own) cancels out in the steps; 1 is the most.
-    """
-
-    growth: float
-    jitter: float
-
-
 LINEAR = 1.6
 """Above this the growth counts as exponential; a linear pause over five attempts stays below."""
-JITTER = 0.05
-"""Below this there is no jitter, only the noise of the time that connecting takes."""
+NOISE_US = 50_000
+"""What resolving the name and connecting may add to one pause and not to another."""
+JITTER = 0.01
+"""Below this two rounds of pauses count as the same ones."""
 
 
-def backoff(pauses: Sequence[float]) -> Backoff:
-    """Fit an exponential to pauses, all of them above zero.
+def growth(pauses: Sequence[float]) -> float:
+    """Factor from one pause to the next, fitted to all of them.
 
-    Five pauses tell exponential from linear when the jitter is a fraction of the pause. Full jitter
-    (anything between nothing and the doubled pause) needs ten.
+    About 2 for doubling, 1 for a constant pause; a linear one (1, 2, 3, 4, 5) comes to 1.48. Five pauses
+    tell these apart when the jitter is a fraction of the pause. Full jitter (anything between nothing and
+    the doubled pause) needs ten.
+
+    Args:
+        pauses: all of them above zero, in any unit.
 
     Raises:
         UsageError: fewer than four.
@@ -125,12 +114,32 @@ def backoff(pauses: Sequence[float]) -> Backoff:
     slope = sum((n - middle) * value for n, value in enumerate(logs)) / sum(
         (n - middle) ** 2 for n in range(count)
     )
-    steps = [later - earlier for earlier, later in pairwise(pauses)]
-    if min(steps) <= 0:
-        return Backoff(2**slope, 1.0)
-    ratios = [later / earlier for earlier, later in pairwise(steps)]
-    usual = statistics.median(ratios)
-    return Backoff(2**slope, min(1.0, max(abs(ratio / usual - 1) for ratio in ratios)))
+    return float(2**slope)
+
+
+def jitter(first: Sequence[int], second: Sequence[int]) -> float:
+    """How much the pauses of one round differ from those of another, both begun after a connection.
+
+    A device without jitter waits the same times each round, however they grow and where they end. The
+    shape of a single round does not tell: five pauses that were drawn within a tenth of a strictly
+    doubled one look like it in 1 of 50 rounds, two rounds of them like each other in 1 of 5000.
+
+    Args:
+        first: pauses in us.
+        second: as many, in the same order.
+
+    Returns:
+        The largest relative difference between two pauses of the same place, beyond :data:`NOISE_US`.
+
+    Raises:
+        UsageError: the rounds are of different length, or empty.
+    """
+    if len(first) != len(second) or not first:
+        raise UsageError(f"rounds of {len(first)} and {len(second)} pauses cannot be compared")
+    return max(
+        max(abs(one - other) - NOISE_US, 0) * 2 / (one + other)
+        for one, other in zip(first, second, strict=True)
+    )
 
 
 def gaps(logs: Sequence[SessionLog]) -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.cloud.advisor import JITTER, LINEAR, backoff, gaps
+from hil.cloud.advisor import JITTER, LINEAR, gaps, growth, jitter
 from hil.cloud.local.faults import Fault
 from hil.measure.measurement import Limit
 from hil.wire.mqtt import Connect, PubAck, Publish, Subscribe
@@ -59,13 +59,32 @@ def test_mqtt_client_puback_qos1(device: Device) -> None:
 # -- back-off -----------------------------------------------------------------------------------
 
 
-def judge(pauses: Sequence[int], measure: Measurements, round_: str = "", *, jitter: bool) -> None:
-    """Exponential or failed; strictly exponential passes with warnings where jitter is asked for."""
+def exponential(pauses: Sequence[int], measure: Measurements, round_: str = "") -> None:
+    """Exponential, or failed."""
     assert all(pause > 0 for pause in pauses), f"the board reconnects without a pause: {pauses}"
-    shape = backoff(pauses)
-    measure.record(f"growth of the pauses{round_}", round(shape.growth, 2), "×", Limit(low=LINEAR))
-    limit = Limit(warn_low=JITTER) if jitter else Limit()
-    measure.record(f"jitter of the pauses{round_}", round(shape.jitter, 4), "", limit)
+    measure.record(f"growth of the pauses{round_}", round(growth(pauses), 2), "×", Limit(low=LINEAR))
+
+
+def two_rounds(device: Device, measure: Measurements, *good: int) -> None:
+    """Pauses of two rounds of failed connections; strictly exponential passes with warnings.
+
+    Args:
+        device: started.
+        measure: takes the figures.
+        good: number of the connection that goes through at the end of each round; when the service ends
+            the first of them, the second round begins.
+    """
+    rounds = []
+    for index, number in enumerate(good):
+        log = device.connection(number, seconds=BACKOFF_S)
+        device.wait(lambda log=log: log.verdict != "pending", 60)  # type: ignore[misc]
+        assert log.verdict == "accepted", f"connection {number} did not come through: {log.reason}"
+        first = index * ATTEMPTS
+        pauses = gaps(device.connections[first : first + ATTEMPTS + 1])
+        exponential(pauses, measure, f", round {index + 1}")
+        rounds.append(pauses)
+        device.disconnect()
+    measure.record("jitter of the pauses", round(jitter(*rounds), 4), "", Limit(warn_low=JITTER))
 
 
 @pytest.mark.req("AWS-DA-MQTT_Connect_Jitter_Backoff_Retries")
@@ -73,22 +92,14 @@ def test_mqtt_connect_jitter_backoff_retries(device: Device, measure: Measuremen
     """Five connections without CONNACK, the sixth goes through; then all of it again."""
     silent = [Fault.NO_CONNACK] * ATTEMPTS
     device.start(*silent, None, *silent, None)
-    for round_ in (1, 2):
-        last = round_ * (ATTEMPTS + 1)
-        log = device.connection(last, seconds=BACKOFF_S)
-        device.wait(lambda log=log: log.verdict != "pending", 60)  # type: ignore[misc]
-        assert log.verdict == "accepted", f"connection {last} did not come through: {log.reason}"
-        first = (round_ - 1) * ATTEMPTS  # the second round begins where the first was let through
-        pauses = gaps(device.connections[first : first + ATTEMPTS + 1])
-        judge(pauses, measure, f", round {round_}", jitter=True)
-        device.disconnect()
+    two_rounds(device, measure, ATTEMPTS + 1, 2 * (ATTEMPTS + 1))
 
 
 @pytest.mark.req("AWS-DA-MQTT_Connect_Exponential_Backoff_Retries")
 def test_mqtt_connect_exponential_backoff_retries(device: Device, measure: Measurements) -> None:
     device.start(then=[Fault.NO_CONNACK])
     device.connection(ATTEMPTS + 1, seconds=BACKOFF_S)
-    judge(gaps(device.connections[: ATTEMPTS + 1]), measure, jitter=False)
+    exponential(gaps(device.connections[: ATTEMPTS + 1]), measure)
 
 
 @pytest.mark.req("AWS-DA-MQTT_ReconnectionAfterSuccessfulConnection")
@@ -102,14 +113,14 @@ def test_mqtt_reconnection_after_successful_connection(device: Device, measure: 
 
 @pytest.mark.req("AWS-DA-MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect")
 def test_mqtt_reconnect_backoff_retries_on_server_disconnect(device: Device, measure: Measurements) -> None:
-    """Connected once, then disconnected, and turned away at each further CONNECT."""
-    device.start(None, then=[Fault.REFUSE])
+    """Connected, disconnected, and turned away at four further CONNECTs; then all of it again."""
+    refused = [Fault.REFUSE] * (ATTEMPTS - 1)
+    device.start(None, *refused, None, *refused, None)
     first = device.connection()
     device.wait(lambda: first.verdict != "pending", 60)
     assert first.verdict == "accepted", f"the first connection did not come through: {first.reason}"
     device.disconnect()
-    device.connection(ATTEMPTS + 1, seconds=BACKOFF_S)
-    judge(gaps(device.connections[: ATTEMPTS + 1]), measure, jitter=True)
+    two_rounds(device, measure, ATTEMPTS + 1, 2 * ATTEMPTS + 1)
 
 
 # -- answers that do not come ------------------------------------------------------------------------

@@ -11,7 +11,10 @@ from hil.measure.verdict import Verdict
 from tests.e2e.suite_runs import run_suites
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from hil.records.model import Run
 
 BACKOFF = {
     "MQTT_Connect_Jitter_Backoff_Retries",
@@ -44,29 +47,62 @@ CASES: dict[str, set[str]] = {
 """Fault: the ids of the cases of AWS IoT Device Advisor that have to fail, or to warn (no jitter)."""
 
 
+WARNS = "firmware-no-jitter"
+TOGETHER = (
+    (
+        *("wildcard-policy", "firmware-no-ca-check", "firmware-no-name-check", "firmware-no-date-check"),
+        *("firmware-small-tls-buffer", "firmware-linear-retry", "firmware-trusts-silence"),
+        *("firmware-no-publish-retry", "firmware-no-subscribe-retry", "firmware-forgets-session"),
+    ),
+    ("firmware-eager-retry", "firmware-no-puback"),
+    (WARNS,),
+)
+"""Faults that one board can have at once, because no case looks for two of them: a run for each group."""
+ADVISOR = [f"suites/connect/test_device_advisor_{part}.py" for part in ("tls", "mqtt", "security")]
+
+
 def test_every_mistake_has_its_cases() -> None:
     assert CASES.keys() == BAD_MANNERS.keys() | {"wildcard-policy"}
 
 
-@pytest.mark.parametrize("fault", [fault for fault in CASES if fault != "firmware-no-jitter"])
-def test_bad_firmware_fails_exactly_its_cases(fault: str, tmp_path: Path) -> None:
-    code, run = run_suites(tmp_path, "suites/cloud", "suites/connect", "--fault", fault)
-    assert code == 1
+def test_every_mistake_is_in_a_group_and_no_case_looks_for_two_of_one_group() -> None:
+    assert sorted(fault for group in TOGETHER for fault in group) == sorted(CASES)
+    for group in TOGETHER:
+        assert sum(len(CASES[fault]) for fault in group) == len(set().union(*map(CASES.get, group)))  # type: ignore[arg-type]
+
+
+def the_cases_of(run: Run, faults: Sequence[str]) -> None:
+    """What failed, or warned, is what the faults make fail, or warn; everything else passed."""
     assert not run.rig_errors
-    failed = {test.requirements[0] for test in run.tests if test.verdict is Verdict.FAIL}
-    assert failed == {f"AWS-DA-{case}" for case in CASES[fault]}
-    assert {test.verdict for test in run.tests} <= {
-        Verdict.PASS,
-        Verdict.WARN,
-        Verdict.SKIPPED,
-        Verdict.FAIL,
+    found = {
+        verdict: {test.requirements[0] for test in run.tests if test.verdict is verdict}
+        for verdict in Verdict
     }
+    for verdict, expected in (
+        (Verdict.FAIL, [fault for fault in faults if fault != WARNS]),
+        (Verdict.WARN, [fault for fault in faults if fault == WARNS]),
+    ):
+        assert found.pop(verdict) == {f"AWS-DA-{case}" for fault in expected for case in CASES[fault]}
+    assert found.pop(Verdict.PASS)
+    found.pop(Verdict.SKIPPED)
+    assert not any(found.values()), found
 
 
-def test_strictly_exponential_pauses_pass_with_warnings(tmp_path: Path) -> None:
-    """As Device Advisor has it: the pauses double, but without jitter all devices come back together."""
-    code, run = run_suites(tmp_path, "suites/connect", "--fault", "firmware-no-jitter")
-    assert code == 0
-    warned = {test.requirements[0] for test in run.tests if test.verdict is Verdict.WARN}
-    assert warned == {f"AWS-DA-{case}" for case in CASES["firmware-no-jitter"]}
-    assert {test.verdict for test in run.tests} <= {Verdict.PASS, Verdict.SKIPPED, Verdict.WARN}
+def options(faults: Sequence[str]) -> list[str]:
+    return [word for fault in faults for word in ("--fault", fault)]
+
+
+@pytest.mark.parametrize("faults", TOGETHER, ids=lambda faults: faults[0])
+def test_bad_firmware_fails_exactly_its_cases(faults: Sequence[str], tmp_path: Path) -> None:
+    """A board with several mistakes: each case that fails belongs to one of them, and to one only."""
+    code, run = run_suites(tmp_path, *ADVISOR, *options(faults))
+    assert code == (0 if WARNS in faults else 1)
+    the_cases_of(run, faults)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", CASES)
+def test_one_mistake_alone_fails_exactly_its_cases(fault: str, tmp_path: Path) -> None:
+    code, run = run_suites(tmp_path, "suites/cloud", "suites/connect", *options([fault]))
+    assert code == (0 if fault == WARNS else 1)
+    the_cases_of(run, [fault])
