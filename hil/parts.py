@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import provision
+from hil.discretion import SecretBytes
+from hil.element.keyfiles import PrivateScalar
 from hil.errors import DeviceError
 from hil.marks import block
 from hil.rigguard import rig_config
@@ -129,7 +131,7 @@ class Parts:
     def _provision(self, part: _Part) -> None:
         rig = self._rig
         element = rig.element
-        kek = os.urandom(32)
+        kek = SecretBytes(os.urandom(32))
         scalar = new_scalar()
         provision.lock_data(element, rig.guard, provision.Contents.zeros(element.config))
         public_key = provision.install_key(element, rig.guard, scalar, kek)
@@ -138,12 +140,12 @@ class Parts:
         rig.power_cycle()  # the firmware looks for the element at its start
 
 
-def new_scalar() -> bytes:
+def new_scalar() -> PrivateScalar:
     """A new P-256 private key, 32 bytes."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_numbers().private_value.to_bytes(32, "big")
+    return PrivateScalar(key.private_numbers().private_value.to_bytes(32, "big"))
 
 
 def life_cycle_state(locks: LockState) -> str:

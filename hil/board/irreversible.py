@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from hil.discretion import discreet
 from hil.errors import UsageError
 from hil.guard.permit import RpcCall
 
@@ -45,6 +46,7 @@ def atca_generate_key(board: MongooseCalls, slot: int, permit: Permit) -> bytes:
         return board.rpc.call_as(_PublicKey, "ATCA.GenKey", {"slot": slot}).pubkey
 
 
+@discreet
 def atca_set_key(
     board: MongooseCalls,
     slot: int,

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from hil.discretion import discreet
 from hil.errors import DeviceTimeout, FrameError, HilError, RpcError, UsageError
 from hil.wire.digest import UNAUTHENTICATED, rpc_auth, rpc_challenge
 from hil.wire.mgrpc import Response, decode_response, decode_value, encode_request
@@ -172,6 +173,7 @@ class RpcClient:
             raise RpcError(method, response.error.code, response.error.message)
         return decode_value(bytes(response.result) or b"null", as_type, f"{method}: the result")
 
+    @discreet
     def _converse(self, method: str, params: Mapping[str, object] | None, timeout_us: int) -> Response:
         """Request and reply; once more with credentials if the firmware asks for them."""
         deadline = self.clock.now + timeout_us

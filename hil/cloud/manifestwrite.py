@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from hil.cloud.manifest import element_record
+from hil.discretion import discreet
 from hil.element.certificates.certificate import load, pem
 from hil.element.certificates.selfsigned import self_signed
 from hil.element.keyfiles import parse_private_key
@@ -102,6 +103,7 @@ def make_signer(key_file: Path, signer_file: Path, *, at: float) -> None:
             file.write(content)
 
 
+@discreet
 def read_signer(key_file: Path, signer_file: Path) -> tuple[SigningKey, bytes]:
     """The key that signs and its certificate (DER).
 

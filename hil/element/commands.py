@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from hil.discretion import SecretBytes, discreet
 from hil.element import digests
 from hil.element.transport import Transport
 from hil.element.values import RandomNonce, TempKeyState
@@ -118,6 +119,7 @@ class Commands(Transport):
         """Hash TempKey with 20 host bytes into a new TempKey, which is returned (9.12, p2 = 8000)."""
         return self.execute(Command(Opcode.NONCE, 0, 0x8000, check_length(num_in, 20, "NumIn")), 32)
 
+    @discreet
     def nonce_load(self, value: bytes) -> None:
         """Put 32 bytes (608: 32 or 64) into TempKey (9.12)."""
         if len(value) == 64:
@@ -125,6 +127,7 @@ class Commands(Transport):
         else:
             self.execute(Command(Opcode.NONCE, 0x03, 0, check_length(value, 32, "the nonce")), 1)
 
+    @discreet
     def load_message(self, value: bytes) -> None:
         """Put 32 or 64 bytes into the message digest buffer (608)."""
         mode = 0x63 if len(value) == 64 else 0x43
@@ -132,6 +135,7 @@ class Commands(Transport):
             check_length(value, 32, "the message digest")
         self.execute(Command(Opcode.NONCE, mode, 0, value), 1)
 
+    @discreet
     def load_alternate_key(self, value: bytes) -> None:
         """Put 32 bytes into the alternate key buffer (608)."""
         self.execute(Command(Opcode.NONCE, 0x83, 0, check_length(value, 32, "the key")), 1)
@@ -157,6 +161,7 @@ class Commands(Transport):
         """Hash a 32-byte block of the OTP zone into TempKey (9.6)."""
         self._gendig_block(Zone.OTP, block, 2)
 
+    @discreet
     def gendig_shared(self, other_data: bytes, p2: int = 0) -> None:
         """Hash 32 bytes known to both sides into TempKey (9.6); p2 bit 15 swaps the two."""
         data = check_length(other_data, 32, "OtherData")
@@ -257,6 +262,7 @@ class Commands(Transport):
 
     # Key agreement
 
+    @discreet
     def ecdh_slot(self, slot: int, peer: bytes) -> bytes:
         """Shared secret (32 bytes) of a slot's key with ``peer``, sent in clear (9.5).
 
@@ -265,7 +271,7 @@ class Commands(Transport):
             FrameError: SlotConfig sends the secret to the next slot instead.
         """
         data = check_length(peer, 64, "the peer's public key")
-        return self.execute(Command(Opcode.ECDH, 0x00, check_slot(slot), data), 32)
+        return SecretBytes(self.execute(Command(Opcode.ECDH, 0x00, check_slot(slot), data), 32))
 
     # Symmetric authentication
 

@@ -10,6 +10,7 @@ from enum import Flag, IntEnum
 
 import msgspec
 
+from hil.discretion import SecretBytes, discreet
 from hil.element import digests
 from hil.element.commands import Commands
 from hil.element.zones import SLOT_SIZES, check_length, check_slot
@@ -62,14 +63,15 @@ class KdfTarget(IntEnum):
 
 
 class KdfResult(msgspec.Struct, frozen=True):
-    """What KDF sent: ``output`` in clear or encrypted, and the nonce of the encryption."""
+    """What KDF sent: ``output`` in clear or encrypted (not printed), the nonce of the encryption."""
 
     output: bytes
     nonce: bytes = b""
 
+    @discreet
     def decrypted(self, io_key: bytes) -> bytes:
         """The clear output, by the IO protection key."""
-        return digests.encrypted_output(io_key, self.nonce, self.output)
+        return SecretBytes(digests.encrypted_output(io_key, self.nonce, self.output))
 
 
 class Commands608(Commands):
@@ -81,10 +83,11 @@ class Commands608(Commands):
         """New private key in TempKey, good for one ECDH; returns its public key, 64 bytes."""
         return self.execute(Command(Opcode.GENKEY, 0x04, _TEMPKEY), 64)
 
+    @discreet
     def ecdh_ephemeral(self, peer: bytes) -> bytes:
         """Shared secret (32 bytes) of the ephemeral key with ``peer``; the key is used up (mode 0D)."""
         data = check_length(peer, 64, "the peer's public key")
-        return self.execute(Command(Opcode.ECDH, 0x0D, 0, data), 32)
+        return SecretBytes(self.execute(Command(Opcode.ECDH, 0x0D, 0, data), 32))
 
     def ecdh_to_tempkey(self, slot: int | None, peer: bytes) -> None:
         """Shared secret into TempKey; ``slot`` None takes the ephemeral key (modes 08, 09)."""
@@ -92,25 +95,29 @@ class Commands608(Commands):
         mode, p2 = (0x09, 0) if slot is None else (0x08, check_slot(slot))
         self.execute(Command(Opcode.ECDH, mode, p2, data), 1)
 
+    @discreet
     def ecdh_output(self, slot: int, peer: bytes) -> bytes:
         """Shared secret in clear, whatever target SlotConfig names (mode 0C)."""
         data = check_length(peer, 64, "the peer's public key")
-        return self.execute(Command(Opcode.ECDH, 0x0C, check_slot(slot), data), 32)
+        return SecretBytes(self.execute(Command(Opcode.ECDH, 0x0C, check_slot(slot), data), 32))
 
+    @discreet
     def ecdh_encrypted(self, slot: int | None, peer: bytes, io_key: bytes) -> bytes:
         """Shared secret, encrypted on the bus by the IO protection key (modes 0E, 0F)."""
         data = check_length(peer, 64, "the peer's public key")
         check_length(io_key, 32, "the IO protection key")
         mode, p2 = (0x0F, 0) if slot is None else (0x0E, check_slot(slot))
         answer = self.execute(Command(Opcode.ECDH, mode, p2, data), 64)
-        return digests.encrypted_output(io_key, answer[32:], answer[:32])
+        return SecretBytes(digests.encrypted_output(io_key, answer[32:], answer[:32]))
 
     # AES
 
+    @discreet
     def aes_encrypt(self, slot: int | None, block: bytes, *, key_block: int = 0) -> bytes:
         """AES-128-ECB of 16 bytes with key ``key_block`` of a slot, or of TempKey for ``slot`` None."""
         return self._aes(0x00, slot, block, key_block)
 
+    @discreet
     def aes_decrypt(self, slot: int | None, block: bytes, *, key_block: int = 0) -> bytes:
         """The inverse of :meth:`aes_encrypt`."""
         return self._aes(0x01, slot, block, key_block)
@@ -130,6 +137,7 @@ class Commands608(Commands):
 
     # Key derivation
 
+    @discreet
     def kdf_prf(
         self,
         message: bytes,
@@ -158,6 +166,7 @@ class Commands608(Commands):
         details = len(message) << 24 | aead << 9 | (length == 64) << 8 | (key_length // 16 - 1)
         return self._kdf(0x00, source, slot, target, details, message, 32 if aead else length, aead)
 
+    @discreet
     def kdf_aes(
         self,
         message: bytes,
@@ -173,6 +182,7 @@ class Commands608(Commands):
             raise UsageError(f"there are key blocks 0 to 3, not {key_block}")
         return self._kdf(0x20, source, slot, target, key_block, message, 32, False)
 
+    @discreet
     def kdf_hkdf(
         self,
         message: bytes,
@@ -203,9 +213,9 @@ class Commands608(Commands):
         command = Command(Opcode.KDF, algorithm | source | target, check_slot(slot), data)
         if target is KdfTarget.ENCRYPTED:
             answer = self.execute(command, length + 32)
-            return KdfResult(answer[:length], answer[length:])
+            return KdfResult(SecretBytes(answer[:length]), answer[length:])
         if target is KdfTarget.OUTPUT or always_out:
-            return KdfResult(self.execute(command, length))
+            return KdfResult(SecretBytes(self.execute(command, length)))
         self.execute(command, 1)
         return KdfResult(b"")
 
@@ -250,6 +260,7 @@ class Commands608(Commands):
 
     # Proofs that the answer came from the element
 
+    @discreet
     def verify_loaded_mac(
         self, public_key: bytes, signature: bytes, message: bytes, nonce: bytes, io_key: bytes
     ) -> bool:
@@ -269,6 +280,7 @@ class Commands608(Commands):
         data = check_length(digest, 32, "the digest") + check_length(signature, 64, "the signature")
         return self._matches(Command(Opcode.SECUREBOOT, 0x05, 0, data))
 
+    @discreet
     def secure_boot_check_mac(self, digest: bytes, signature: bytes, tempkey: bytes, io_key: bytes) -> bool:
         """The same with the digest encrypted and the answer authenticated (mode 85).
 

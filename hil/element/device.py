@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hil.discretion import SecretBytes, discreet
 from hil.element import digests
 from hil.element.commands608 import Commands608
 from hil.element.configzone import ConfigZone
@@ -88,6 +89,7 @@ class Element(Commands608):
         with self.exchange():
             return b"".join(self.read_otp_block(block) for block in range(OTP_SIZE // 32))
 
+    @discreet
     def read_encrypted_block(self, slot: int, block: int, read_key: int, key: bytes) -> bytes:
         """32 bytes of a slot with EncryptRead, decrypted on the host.
 
@@ -103,10 +105,11 @@ class Element(Commands608):
         def run() -> bytes:
             tempkey = self.key_tempkey(read_key, key)
             cipher = self.read_slot_block(slot, block, repeat=Repeat.WITH_ITS_EXCHANGE)
-            return digests.xor(cipher, tempkey)
+            return SecretBytes(digests.xor(cipher, tempkey))
 
         return self.repeatable(run, read_key)
 
+    @discreet
     def key_tempkey(self, slot: int, key: bytes) -> bytes:
         """Random Nonce and GenDig over a key slot; returns TempKey, which only owners of ``key`` know.
 
@@ -121,7 +124,7 @@ class Element(Commands608):
         # Like cryptoauthlib, so that slots with NoMac work too: OtherData equals what is hashed
         # for a slot without NoMac.
         self.gendig(slot, other_data)
-        return digests.gendig_zone(key, 2, slot, serial, nonce.tempkey)
+        return SecretBytes(digests.gendig_zone(key, 2, slot, serial, nonce.tempkey))
 
     # Signatures and key agreement
 
@@ -171,6 +174,7 @@ class Element(Commands608):
 
         return self.repeatable(run, slot)
 
+    @discreet
     def ecdh(self, slot: int, peer: bytes) -> bytes:
         """Shared secret (32 bytes) of the private key in ``slot`` with ``peer`` (64 bytes)."""
         return self.repeatable(lambda: self.ecdh_slot(slot, peer), slot)

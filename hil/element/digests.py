@@ -14,6 +14,7 @@ import hmac as _hmac
 
 import msgspec
 
+from hil.discretion import discreet
 from hil.element.zones import BLOCK, check_length
 from hil.wire.atecc import Opcode
 
@@ -59,6 +60,7 @@ def _sn_tail(serial: bytes) -> bytes:
     return serial[8:9] + serial[0:2]
 
 
+@discreet
 def xor(left: bytes, right: bytes) -> bytes:
     """Byte by byte; both must have the same length."""
     return bytes(a ^ b for a, b in zip(left, right, strict=True))
@@ -71,22 +73,26 @@ def nonce_tempkey(rand_out: bytes, num_in: bytes, mode: int, p2: int = 0) -> byt
     return _sha256(rand_out, num_in, bytes((Opcode.NONCE, mode, p2 & 0xFF)))
 
 
+@discreet
 def gendig_zone(block: bytes, zone: int, p2: int, serial: bytes, tempkey: bytes) -> bytes:
     """TempKey after GenDig over 32 bytes of the configuration (0), OTP (1) or data zone (2) (9.6)."""
     return _gendig(block, bytes((Opcode.GENDIG, zone)) + _le(p2), serial, tempkey)
 
 
+@discreet
 def gendig_no_mac(block: bytes, other_data: bytes, serial: bytes, tempkey: bytes) -> bytes:
     """TempKey after GenDig over a slot with SlotConfig.NoMac: four bytes of OtherData are hashed (9.6)."""
     return _gendig(block, check_length(other_data, 4, "OtherData"), serial, tempkey)
 
 
+@discreet
 def gendig_shared(other_data: bytes, p2: int, serial: bytes, tempkey: bytes) -> bytes:
     """TempKey after GenDig Shared Nonce (9.6); p2 bit 15 swaps OtherData and TempKey."""
     first, last = (tempkey, other_data) if p2 & 0x8000 else (other_data, tempkey)
     return _gendig(first, bytes((Opcode.GENDIG, 3, p2 & 0xFF, 0)), serial, last)
 
 
+@discreet
 def gendig_counter(counter: int, p2: int, serial: bytes, tempkey: bytes) -> bytes:
     """TempKey after GenDig Counter (9.6)."""
     check_length(tempkey, 32, "TempKey")
@@ -94,6 +100,7 @@ def gendig_counter(counter: int, p2: int, serial: bytes, tempkey: bytes) -> byte
     return _sha256(head, b"\0", counter.to_bytes(4, "little"), bytes(20), tempkey)
 
 
+@discreet
 def gendig_keyconfig(
     slot_config: bytes, key_config: bytes, slot_unlocked: bool, p2: int, serial: bytes, tempkey: bytes
 ) -> bytes:
@@ -110,6 +117,7 @@ def _gendig(block: bytes, middle: bytes, serial: bytes, tempkey: bytes) -> bytes
     return _sha256(block, middle, _sn_tail(serial), bytes(25), tempkey)
 
 
+@discreet
 def genkey_digest(tempkey: bytes, public_key: bytes, parameters: bytes, serial: bytes) -> bytes:
     """TempKey after GenKey with digest (9.7).
 
@@ -125,6 +133,7 @@ def genkey_digest(tempkey: bytes, public_key: bytes, parameters: bytes, serial: 
     return _sha256(tempkey, bytes((Opcode.GENKEY,)), parameters, _sn_tail(serial), bytes(25), public_key)
 
 
+@discreet
 def encrypted_write(tempkey: bytes, mode: int, p2: int, serial: bytes, plain: bytes) -> bytes:
     """Data of an encrypted Write: 32 encrypted bytes and the MAC (9.21); ``mode`` is hashed as sent."""
     check_length(plain, BLOCK, "the block")
@@ -133,6 +142,7 @@ def encrypted_write(tempkey: bytes, mode: int, p2: int, serial: bytes, plain: by
     return xor(plain, tempkey) + _sha256(tempkey, head, bytes(25), plain)
 
 
+@discreet
 def encrypted_private_key(tempkey: bytes, mode: int, p2: int, serial: bytes, scalar: bytes) -> bytes:
     """Data of an encrypted PrivWrite: 36 encrypted bytes and the MAC (9.14).
 
@@ -170,18 +180,21 @@ class MacParts(msgspec.Struct, frozen=True):
         return head + sn[8:9] + sn[4:8] + sn[0:2] + sn[2:4]
 
 
+@discreet
 def mac_response(first: bytes, second: bytes, parts: MacParts) -> bytes:
     """What MAC answers (9.11): ``first`` is the slot or TempKey, ``second`` the challenge or TempKey."""
     check_length(first + second, 64, "key and challenge")
     return _sha256(first, second, parts.tail(Opcode.MAC))
 
 
+@discreet
 def hmac_response(key: bytes, tempkey: bytes, parts: MacParts) -> bytes:
     """What HMAC answers on a 508A (9.8): HMAC-SHA256 of the MAC message with a zero first block."""
     check_length(key + tempkey, 64, "key and TempKey")
     return _hmac.digest(key, bytes(32) + tempkey + parts.tail(Opcode.HMAC), "sha256")
 
 
+@discreet
 def check_mac_response(first: bytes, second: bytes, other_data: bytes, serial: bytes) -> bytes:
     """ClientResp that CheckMac accepts (9.2).
 
@@ -197,6 +210,7 @@ def check_mac_response(first: bytes, second: bytes, other_data: bytes, serial: b
     return _sha256(first, second, od[0:4], bytes(8), od[4:7], sn8, od[7:11], sn01, od[11:13])
 
 
+@discreet
 def derive_key(source: bytes, mode: int, p2: int, serial: bytes, tempkey: bytes) -> bytes:
     """The key that DeriveKey stores (9.4): ``source`` is the target itself (roll) or its parent."""
     check_length(source + tempkey, 64, "source key and TempKey")
@@ -204,12 +218,14 @@ def derive_key(source: bytes, mode: int, p2: int, serial: bytes, tempkey: bytes)
     return _sha256(source, head, bytes(25), tempkey)
 
 
+@discreet
 def derive_key_mac(parent: bytes, mode: int, p2: int, serial: bytes) -> bytes:
     """The authorising MAC of DeriveKey (9.4)."""
     check_length(parent, 32, "the parent key")
     return _sha256(parent, bytes((Opcode.DERIVEKEY, mode)), _le(p2), _sn_tail(serial))
 
 
+@discreet
 def internal_message(
     tempkey: bytes,
     mode: int,
@@ -253,6 +269,7 @@ def internal_message(
     )
 
 
+@discreet
 def validation_message(tempkey: bytes, other_data: bytes, serial: bytes) -> bytes:
     """SHA-256 digest whose signature Verify(Validate or Invalidate) checks (9.20)."""
     check_length(tempkey, 32, "TempKey")
@@ -261,12 +278,14 @@ def validation_message(tempkey: bytes, other_data: bytes, serial: bytes) -> byte
     return _sha256(tempkey, bytes((Opcode.SIGN,)), od[0:10], sn8, od[10:14], sn01, od[14:19])
 
 
+@discreet
 def verify_mac(io_key: bytes, message: bytes, nonce: bytes, signature: bytes, mode: int, p2: int) -> bytes:
     """MAC that Verify returns on a 608 with an IO protection key."""
     check_length(io_key + message + nonce + signature, 160, "key, message, nonce and signature")
     return _sha256(io_key, message, nonce, signature, bytes((Opcode.VERIFY, mode)), _le(p2))
 
 
+@discreet
 def encrypted_output(io_key: bytes, nonce: bytes, cipher: bytes) -> bytes:
     """Clear text of what ECDH or KDF sent encrypted (608): blocks of 32 bytes, half a nonce each."""
     check_length(io_key, 32, "the IO protection key")
@@ -276,6 +295,7 @@ def encrypted_output(io_key: bytes, nonce: bytes, cipher: bytes) -> bytes:
     return b"".join(xor(block, key) for block, key in zip(blocks, keys, strict=True))
 
 
+@discreet
 def kdf_prf(key: bytes, message: bytes, length: int) -> bytes:
     """TLS 1.2 P_SHA256 with an empty label (RFC 5246 section 5)."""
     output, chain = b"", message
@@ -285,17 +305,20 @@ def kdf_prf(key: bytes, message: bytes, length: int) -> bytes:
     return output[:length]
 
 
+@discreet
 def kdf_hkdf(key: bytes, message: bytes) -> bytes:
     """The 608's HKDF step: one HMAC-SHA256."""
     return _hmac.digest(key, message, "sha256")
 
 
+@discreet
 def secure_boot_key(io_key: bytes, tempkey: bytes) -> bytes:
     """Key of an encrypted SecureBoot exchange."""
     check_length(io_key + tempkey, 64, "IO protection key and TempKey")
     return _sha256(io_key, tempkey)
 
 
+@discreet
 def secure_boot_mac(boot_key: bytes, digest: bytes, signature: bytes, mode: int, p2: int = 0) -> bytes:
     """MAC that SecureBoot returns; ``signature`` is empty where the command carried none."""
     check_length(boot_key + digest, 64, "key and digest")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hil.discretion import discreet
 from hil.element import digests
 from hil.element.change import change, covers, retried, send_once
 from hil.element.configwords import diff
@@ -143,6 +144,7 @@ def lock_config(element: Element, config: bytes | ConfigZone, permit: Permit) ->
         raise DeviceError("the element accepted Lock but its configuration zone is not locked")
 
 
+@discreet
 def lock_data(element: Element, slots: Mapping[int, bytes], otp: bytes, permit: Permit) -> None:
     """Lock the data and OTP zones, with a checksum over what they must hold.
 
@@ -209,6 +211,7 @@ def generate_key(element: Element, slot: int, permit: Permit) -> bytes:
     return retried(element, run) or element.public_key(slot)
 
 
+@discreet
 def write_private_key(
     element: Element, slot: int, scalar: bytes, permit: Permit, *, write_key: bytes | None = None
 ) -> bytes:
@@ -273,6 +276,7 @@ def _priv_write(
     return Command(Opcode.PRIVWRITE, _ENCRYPTED, slot, data)
 
 
+@discreet
 def write_slot(
     element: Element,
     slot: int,

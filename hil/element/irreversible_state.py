@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hil.discretion import discreet
 from hil.element import digests
 from hil.element.change import change, covers, retried, send_once
 from hil.element.zones import check_length, check_slot
@@ -89,6 +90,7 @@ def increment_counter(element: Element, counter: int, permit: Permit) -> int:
     return int.from_bytes(answer, "little") if answer else element.counter(counter)
 
 
+@discreet
 def derive_key(element: Element, slot: int, permit: Permit, *, parent: bytes | None = None) -> RandomNonce:
     """Derive a new key into ``slot`` with a fresh random nonce (9.4).
 
@@ -120,6 +122,7 @@ def derive_key(element: Element, slot: int, permit: Permit, *, parent: bytes | N
     return retried(element, run)
 
 
+@discreet
 def agree_into_slot(element: Element, slot: int, peer: bytes, permit: Permit) -> None:
     """Shared secret of the ephemeral key in TempKey with ``peer`` into ``slot`` (608, ECDH mode 05).
 
@@ -199,6 +202,7 @@ def set_key_validity(
     return _matched(element, run)
 
 
+@discreet
 def secure_boot_store(element: Element, digest: bytes, permit: Permit, *, signature: bytes = b"") -> bool:
     """Store the digest of new firmware (608, mode 06); ``signature`` unless the mode is FullDig.
 
@@ -208,6 +212,7 @@ def secure_boot_store(element: Element, digest: bytes, permit: Permit, *, signat
     return _secure_boot(element, 0x06, digest, signature, permit)
 
 
+@discreet
 def secure_boot_copy(element: Element, digest: bytes, signature: bytes, permit: Permit) -> bool:
     """Check firmware and copy its digest or signature into its slot (608, mode 07).
 

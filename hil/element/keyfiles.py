@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from hil.discretion import SecretBytes, discreet
 from hil.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.
 _HEX_SCALAR = re.compile(r"(?:0x)?[0-9a-fA-F]{1,64}")
 
 
-class PrivateScalar(bytes):
-    """32 bytes that do not print themselves."""
+class PrivateScalar(SecretBytes):
+    """A private key, 32 bytes, big-endian, that does not print itself."""
 
     __slots__ = ()
 
@@ -41,6 +42,7 @@ class PrivateScalar(bytes):
     __str__ = __repr__
 
 
+@discreet
 def check_scalar(scalar: bytes) -> bytes:
     """``scalar`` itself.
 
@@ -56,6 +58,7 @@ def check_scalar(scalar: bytes) -> bytes:
     return scalar
 
 
+@discreet
 def public_half(scalar: bytes) -> bytes:
     """64 bytes ``X ‖ Y`` that belong to a private scalar."""
     key = ec.derive_private_key(int.from_bytes(check_scalar(scalar), "big"), ec.SECP256R1())
@@ -63,6 +66,7 @@ def public_half(scalar: bytes) -> bytes:
     return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
 
 
+@discreet
 def load_private_key(path: Path, password: bytes | None = None) -> PrivateScalar:
     """Read a private key file.
 
@@ -80,6 +84,7 @@ def load_private_key(path: Path, password: bytes | None = None) -> PrivateScalar
     return parse_private_key(data, str(path), password)
 
 
+@discreet
 def parse_private_key(data: bytes, source: str = "the key", password: bytes | None = None) -> PrivateScalar:
     """The same from the content of a file; ``source`` is what errors call it."""
     blocks = list(_PEM_BLOCK.finditer(data))

@@ -17,6 +17,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from hil.discretion import forget_variables
 from hil.element.repeat import NOT_PARSED, TRANSIENT, Repeat, repeat_of
 from hil.element.timing import Divider, Pace, execution_us
 from hil.errors import DeviceTimeout, ElementError, FrameError, I2CError, I2CNack, UsageError, WakeError
@@ -204,7 +205,13 @@ class Transport:
             FrameError: the answer stayed damaged, or has another length than ``size``.
             WakeError, I2CError: the element or the bus could not be reached.
         """
-        rule = repeat or repeat_of(command)
+        try:
+            return self._execute(command, size, repeat or repeat_of(command))
+        except BaseException as error:
+            forget_variables(error)  # what is sent and what comes back may be a key
+            raise
+
+    def _execute(self, command: Command, size: int | None, rule: Repeat) -> bytes:
         with self.exchange():
             for attempt in range(1, self.pace.attempts + 1):
                 last = attempt == self.pace.attempts
@@ -298,7 +305,7 @@ class Transport:
             self._state(WordAddress.RESET)
             return b""
         if not _STATUS_GROUP <= count <= COUNT_MAX:
-            raise FrameError(f"count byte 0x{count:02X} is out of range: {group.hex(' ')}")
+            raise FrameError(f"count byte 0x{count:02X} of an answer is out of range")
         if count > len(group):
             group += self.bus.read(self.address, count - len(group))
         return group[:count]

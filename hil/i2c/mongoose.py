@@ -70,8 +70,9 @@ class MongooseI2C:
         text = result.get("data_hex") if isinstance(result, dict) else None
         try:
             data = bytes.fromhex(str(text))
-        except ValueError as error:
-            raise FrameError(f"I2C.Read: the firmware sent {result!r} where hex digits belong") from error
+        except ValueError as error:  # it says where, and shows nothing of what may be a key
+            sent = type(result).__name__ if text is None else f"{len(str(text))} characters"
+            raise FrameError(f"I2C.Read: the firmware sent {sent}, no hex digits: {error}") from error
         if len(data) != length:
             raise I2CError(f"I2C.Read: {len(data)} bytes instead of {length} from 0x{address:02x}")
         return data

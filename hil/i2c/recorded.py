@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hil.errors import I2CError, I2CNack, RigError
-from hil.i2c.trace import Transaction, load_trace
+from hil.i2c.trace import SecretWatch, Transaction, load_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,7 @@ class RecordedBus:
         self._expected = list(transactions)
         self._done = 0
         self._difference: RigError | None = None
+        self._watch = SecretWatch()
 
     @classmethod
     def load(cls, path: Path, clock: Clock) -> RecordedBus:
@@ -80,7 +81,8 @@ class RecordedBus:
     def _next(self, op: Operation, address: int, data: bytes, length: int) -> Transaction:
         if self._difference is not None:
             raise self._difference  # whatever a driver does to clean up: the first one counts
-        found = Transaction(self.clock.now, 0, op, address, data, length)
+        hidden = self._watch.written(data) if op == "write" else None
+        found = Transaction(self.clock.now, 0, op, address, data, length, hidden=hidden)
         if not self.left:
             raise self._differs(f"{self.name}: the recording is over, but there is {_words(found)}")
         expected = self._expected[self._done]

@@ -23,6 +23,7 @@ from hil.wire.atecc import (
     WordAddress,
     decode_command,
     decode_response,
+    status_response,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hil.clock import Clock
     from hil.i2c.bus import I2CBus
 
-__all__ = ["Decoder", "TracedBus", "Transaction", "dump_trace", "listing", "load_trace"]
+__all__ = ["Decoder", "SecretWatch", "TracedBus", "Transaction", "dump_trace", "listing", "load_trace"]
 
 Operation: TypeAlias = Literal["write", "read", "wake"]
 _VERSION = 1
@@ -83,7 +84,7 @@ class TracedBus:
     bus: I2CBus
     sink: Callable[[Transaction], None]
     secrets: bool = False
-    _watch: _SecretWatch = field(default_factory=lambda: _SecretWatch(), init=False)
+    _watch: SecretWatch = field(default_factory=lambda: SecretWatch(), init=False)
 
     @property
     def clock(self) -> Clock:
@@ -160,41 +161,56 @@ class TracedBus:
         )
 
 
-class _SecretWatch:
-    """Finds out which bytes of a write are secret, also when a group is sent in pieces."""
+class SecretWatch:
+    """Finds out which bytes of a transaction are secret, also when a group crosses in pieces."""
 
     def __init__(self) -> None:
-        self._missing = 0
-        self._hide = False
+        self._group = b""
         self._hide_answer = False
-        self._answer_begins = True
-        self._answer_is_status = False
+        self._read = 0
+        self._answer_head = b""
 
     def written(self, data: bytes) -> int | None:
         """Index of the first secret byte of this write, or None."""
-        self._answer_begins = True
-        if len(data) < 2 or data[0] != WordAddress.COMMAND:
-            self._missing = 0 if data[:1] != b"\x03" else self._missing
+        if not data:
             return None
-        if self._missing > 0:
-            self._missing -= len(data) - 1
-            return 1 if self._hide else None
-        self._missing = data[1] - (len(data) - 1)
-        opcode = data[2] if len(data) > 2 else 0
-        mode = data[3] if len(data) > 3 else 0
-        self._hide = _carries_secret(opcode, mode)
-        self._hide_answer = opcode in (Opcode.ECDH, Opcode.KDF)
-        return min(6, len(data)) if self._hide else None
+        self._read, self._answer_head = 0, b""
+        if data[0] != WordAddress.COMMAND:
+            self._group = b""
+            return None
+        if self._group and len(self._group) >= self._group[0]:
+            self._group = b""
+        before = len(self._group)
+        self._group += data[1:]
+        opcode, mode = self._group[1:2], self._group[2:3]
+        self._hide_answer = opcode in _SECRET_ANSWERS
+        if not mode or not _carries_secret(opcode[0], mode[0]):
+            return None
+        first = 1 + max(0, _DATA_AT - before)
+        return first if first < len(data) else None
 
     def read(self, data: bytes) -> int | None:
-        """Index of the first secret byte of this read, or None; a status is never secret."""
-        if not self._hide_answer:
+        """Index of the first secret byte of this read, or None; a whole status is never secret.
+
+        The count byte alone proves nothing: damaged, it makes a key look like a status.
+        """
+        if not self._hide_answer or (not self._read and not data.strip(b"\xff")):
             return None
-        begins = self._answer_begins
-        if begins:
-            self._answer_is_status = data[:1] in (b"\x04", b"\xff")
-            self._answer_begins = data[:1] == b"\xff"
-        return None if self._answer_is_status else int(begins)
+        self._answer_head += data[: len(WAKE_RESPONSE) - len(self._answer_head)]
+        status = _is_status(self._answer_head)
+        first = max(0, (len(WAKE_RESPONSE) if status else 1) - self._read)
+        self._read += len(data)
+        rest = data[first:].strip(b"\xff") if status else data[first:]
+        return first if rest else None
+
+
+_DATA_AT = 5
+"""Where the data of a command group begin: behind count, opcode, p1 and p2."""
+_SECRET_ANSWERS = (bytes((Opcode.ECDH,)), bytes((Opcode.KDF,)))
+
+
+def _is_status(group: bytes) -> bool:
+    return len(group) == len(WAKE_RESPONSE) and group == status_response(group[1])
 
 
 def _carries_secret(opcode: int, mode: int) -> bool:
@@ -355,7 +371,10 @@ class Decoder:
     def _read(self, item: Transaction) -> str:
         self._group += item.data
         if item.hidden is not None:
+            self._group = b""
             return f"{self._last} answers, data hidden"
+        if not self._group:
+            return "a read of no bytes"
         if self._group[:1] == b"\xff":
             self._group = b""
             return "nothing there (FF)"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hil.discretion import discreet
 from hil.errors import FrameError, PortError, RelayError, UsageError
 from hil.serialport.port import open_port
 from hil.wire.digest import UNAUTHENTICATED, http_authorization, http_challenge
@@ -87,6 +88,7 @@ class HttpClient:
             raise RelayError(f"{self.name}: {response.start} to {method} {target.partition('?')[0]}")
         return response.body
 
+    @discreet
     def _authorization(self, challenge: str, method: str, target: str) -> str:
         if self._login is None:
             raise RelayError(f"{self.name} asks for a login")

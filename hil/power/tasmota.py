@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from hil.discretion import discreet
 from hil.errors import RelayError
 from hil.power.relay import State
 
@@ -60,6 +61,7 @@ class Tasmota:
         if said is not wanted:
             raise RelayError(f"{self.name} was switched {wanted} and answered {said}")
 
+    @discreet
     def _command(self, value: str) -> State:
         query = {"cmnd": f"Power{self._channel}{value}"}
         if self._login is not None:

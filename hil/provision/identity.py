@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hil.discretion import SecretBytes, discreet
 from hil.element.certificates.certificate import load
 from hil.element.keyfiles import PrivateScalar, load_private_key, public_half
 from hil.errors import CertificateError, ConfigError
@@ -43,7 +44,7 @@ class Identity(msgspec.Struct, frozen=True):
     """
 
     scalar: PrivateScalar
-    kek: PrivateScalar
+    kek: SecretBytes
     certificate: bytes
     made: tuple[str, ...] = ()
 
@@ -53,6 +54,7 @@ class Identity(msgspec.Struct, frozen=True):
         return public_half(self.scalar)
 
 
+@discreet
 def identity_for(plan: Plan, serial: str, *, now: float, make: bool = True) -> Identity:
     """Keys and certificate for one element, out of the plan's files.
 
@@ -71,7 +73,7 @@ def identity_for(plan: Plan, serial: str, *, now: float, make: bool = True) -> I
     if kek_path.exists():
         kek = _read_kek(kek_path)
     else:
-        kek = PrivateScalar(secrets.token_bytes(KEK_BYTES))
+        kek = SecretBytes(secrets.token_bytes(KEK_BYTES))
         made.append(f"key-encryption key {kek_path}")
         if make:
             _write_private(kek_path, kek.hex().encode() + b"\n")
@@ -94,16 +96,18 @@ def identity_for(plan: Plan, serial: str, *, now: float, make: bool = True) -> I
     return Identity(scalar, kek, certificate, tuple(made))
 
 
-def _read_kek(path: Path) -> PrivateScalar:
+@discreet
+def _read_kek(path: Path) -> SecretBytes:
     text = read_bytes(path, "the key-encryption key").decode("ascii", "replace").strip()
     if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
         raise ConfigError(
             f"the key-encryption key {path} is not 64 hex digits",
             hint="`openssl rand -hex 32 > FILE` makes one",
         )
-    return PrivateScalar(bytes.fromhex(text))
+    return SecretBytes(bytes.fromhex(text))
 
 
+@discreet
 def _new_key(path: Path, *, make: bool) -> PrivateScalar:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -115,6 +119,7 @@ def _new_key(path: Path, *, make: bool) -> PrivateScalar:
     return PrivateScalar(key.private_numbers().private_value.to_bytes(32, "big"))
 
 
+@discreet
 def _new_certificate(plan: Plan, wanted: Certificate, scalar: bytes, now: float) -> bytes:
     """A certificate for the key, self-signed or by the authority, PEM."""
     from cryptography import x509
@@ -150,6 +155,7 @@ def _new_certificate(plan: Plan, wanted: Certificate, scalar: bytes, now: float)
     return builder.sign(signer, SHA256()).public_bytes(Encoding.PEM)
 
 
+@discreet
 def _authority(plan: Plan, authority: Authority) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """Certificate and private key of the authority.
 
@@ -171,6 +177,7 @@ def _authority(plan: Plan, authority: Authority) -> tuple[x509.Certificate, ec.E
     return certificate, key
 
 
+@discreet
 def _check(plan: Plan, certificate: bytes, name: str, scalar: bytes, now: float) -> None:
     """The certificate is of this key, valid now, and signed by whom the plan says."""
     loaded = load(certificate)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hil.discretion import discreet
 from hil.element import irreversible
 from hil.element.keyfiles import public_half
 from hil.element.zones import OTP_SIZE, SLOT_SIZES, check_slot, data_crc
@@ -93,6 +94,7 @@ def lock_configuration(element: Element, guard: Guard, wanted: ConfigZone) -> No
     irreversible.lock_config(element, wanted, guard.permit(Operation.LOCK_CONFIG, facts))
 
 
+@discreet
 def lock_data(element: Element, guard: Guard, contents: Contents) -> None:
     """Write every non-private slot and the OTP zone, then lock them with their checksum."""
     serial = element.serial_number().hex()
@@ -102,6 +104,7 @@ def lock_data(element: Element, guard: Guard, contents: Contents) -> None:
     irreversible.lock_data(element, contents.slots, contents.otp, guard.permit(Operation.LOCK_DATA, facts))
 
 
+@discreet
 def write_contents(element: Element, guard: Guard, contents: Contents) -> None:
     """Write every non-private slot and the OTP zone."""
     serial = element.serial_number().hex()
@@ -126,12 +129,14 @@ def lock_data_unchecked(element: Element, guard: Guard) -> None:
         raise DeviceError("the element accepted Lock but its data zone is not locked")
 
 
+@discreet
 def write_kek(element: Element, guard: Guard, kek: bytes, slot: int = KEK_SLOT) -> None:
     """The key-encryption key in clear; it crosses the bus."""
     permit = guard.permit(Operation.WRITE_SLOT, Facts(element.serial_number().hex(), slot=slot))
     irreversible.write_slot(element, slot, kek, permit)
 
 
+@discreet
 def install_key(
     element: Element,
     guard: Guard,
@@ -146,6 +151,7 @@ def install_key(
     return write_key(element, guard, scalar, kek, slot)
 
 
+@discreet
 def write_key(element: Element, guard: Guard, scalar: bytes, kek: bytes, slot: int = KEY_SLOT) -> bytes:
     """The private key, encrypted with the key-encryption key that is in its slot already."""
     facts = Facts(element.serial_number().hex(), slot=slot, public_key=public_half(scalar))

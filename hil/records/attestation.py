@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
+from hil.discretion import discreet
 from hil.errors import CertificateError, ConfigError, UsageError
 from hil.measure.verdict import Verdict
 from hil.records.journal import JOURNAL
@@ -63,6 +64,7 @@ class FileSigner:
         ConfigError: the file cannot be read or holds another kind of key.
     """
 
+    @discreet
     def __init__(self, path: Path, password: bytes | None = None) -> None:
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password)

@@ -250,8 +250,10 @@ def decode_response(group: bytes) -> bytes:
 
 
 def _check(group: bytes) -> None:
+    """Count and CRC. The message shows neither payload: a group may carry a key."""
     if group[0] != len(group):
-        raise FrameError(f"count byte says {group[0]}, the group has {len(group)} bytes: {group.hex(' ')}")
+        raise FrameError(f"count byte says {group[0]}, the group has {len(group)} bytes")
     expected = crc16(group[:-2])
     if group[-2:] != expected:
-        raise FrameError(f"CRC is {group[-2:].hex(' ')}, not {expected.hex(' ')}: {group.hex(' ')}")
+        found = group[-2:].hex(" ")
+        raise FrameError(f"CRC of a group of {len(group)} bytes is {found}, not {expected.hex(' ')}")

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from hil.discretion import discreet
 from hil.errors import FrameError
 
 __all__ = [
@@ -42,6 +43,7 @@ class Challenge(msgspec.Struct, frozen=True):
     algorithm: Algorithm = "MD5"
 
 
+@discreet
 def digest_response(
     challenge: Challenge, user: str, password: str, cnonce: str, *, nc: str, method: str, uri: str
 ) -> str:
@@ -73,6 +75,7 @@ def rpc_challenge(message: str) -> Challenge:
     return challenge
 
 
+@discreet
 def rpc_auth(challenge: Challenge, user: str, password: str, cnonce: str) -> dict[str, object]:
     """The ``auth`` member of the repeated request."""
     return {
@@ -105,6 +108,7 @@ def http_challenge(header: str) -> Challenge:
     return Challenge("digest", fields["nonce"], realm=fields.get("realm", ""), algorithm=known)
 
 
+@discreet
 def http_authorization(
     challenge: Challenge, user: str, password: str, cnonce: str, *, method: str, uri: str
 ) -> str:

@@ -103,7 +103,7 @@ def decode_request(line: bytes) -> KitRequest:
     """
     match = _REQUEST.fullmatch(_text(line))
     if match is None:
-        raise FrameError(f"no kit request: {line[:80]!r}")
+        raise FrameError(f"{len(line)} characters are no kit request; they begin with {line[:4]!r}")
     return KitRequest(match[1], match[2], _hex(match[3], line))
 
 
@@ -120,7 +120,7 @@ def decode_reply(line: bytes) -> KitReply:
     """
     match = _REPLY.fullmatch(_text(line))
     if match is None:
-        raise FrameError(f"no kit reply: {line[:80]!r}")
+        raise FrameError(f"{len(line)} characters are no kit reply; they begin with {line[:3]!r}")
     return KitReply(int(match[1], 16), _hex(match[2], line))
 
 
@@ -145,4 +145,4 @@ def _hex(digits: str, line: bytes) -> bytes:
     try:
         return bytes.fromhex(digits)
     except ValueError as error:
-        raise FrameError(f"an odd number of hex digits: {line[:80]!r}") from error
+        raise FrameError(f"an odd number of hex digits in a line of {len(line)} characters") from error

@@ -33,15 +33,20 @@ _STRINGS_BEHIND = re.compile(
     rb'("(?:key|data|data_hex|%s)"\s*:\s*)"(?:[^"\\]|\\.)*"?'
     % b"|".join(name.encode() for name in sorted(SECRET_NAMES))
 )
-_SECRET_PACKET = re.compile(r"03[0-9a-f]{2}(?:46|12.[2367abef])", re.IGNORECASE)
-"""Word address 3, count, then PrivWrite, or Write to the data zone (ATECC508A, section 9)."""
+_SECRET_PACKET = re.compile(r"03[0-9a-f]{2}(?:46|12.[2367abef]|16[89ab])", re.IGNORECASE)
+"""Word address 3, count, then PrivWrite, Write to the data zone, or Nonce into the alternate key buffer
+(ATECC508A data sheet, section 9; ATECC608A-TFLXTLS data sheet, section 5.1.4)."""
+_SHORT_ANSWER = 2 * 7
+"""Hex digits of an answer with four bytes (a revision, a configuration word). The frame of a longer one
+does not say whether it is a signature or an agreed key; the trace of the I2C bus shows what may be shown."""
 
 
 def redact_frame(json: bytes) -> bytes:
     """``json`` without its secrets, or the very same object if it holds none.
 
     Removed: write keys and slot keys of ``ATCA.SetKey``, passwords in configurations, the content
-    of files, raw bus writes that carry a slot's content, and the frame's own ``key`` member.
+    of files, raw bus writes that carry a slot's content, bus reads of more than a word, and the frame's
+    own ``key`` member.
     """
     if _SUSPECT.search(json) is None:
         return json
@@ -80,7 +85,8 @@ def _is_secret(name: str, value: str, siblings: dict[str, object], method: str) 
     if name == "data":
         return method in FILE_DATA or "left" in siblings
     if name == "data_hex":
-        return _SECRET_PACKET.match(value) is not None
+        read = "addr" not in siblings
+        return len(value) > _SHORT_ANSWER if read else _SECRET_PACKET.match(value) is not None
     if name in ("value", "config"):
         return str(siblings.get("key", "")).rpartition(".")[2] in SECRET_NAMES
     return False

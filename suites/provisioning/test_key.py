@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hil import provision
-from hil.element.keyfiles import parse_private_key, public_half
+from hil.discretion import SecretBytes
+from hil.element.keyfiles import PrivateScalar, parse_private_key, public_half
 
 if TYPE_CHECKING:
     from hil.element.device import Element
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 
-def ordinary_scalar() -> bytes:
+def ordinary_scalar() -> PrivateScalar:
     """From the openssl program, as in the first article; from ``cryptography`` where it is missing."""
     if shutil.which("openssl") is not None:
         made = subprocess.run(
@@ -31,12 +32,17 @@ def ordinary_scalar() -> bytes:
         )
         return parse_private_key(made.stdout, "openssl ecparam")
     key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_numbers().private_value.to_bytes(32, "big")
+    return PrivateScalar(key.private_numbers().private_value.to_bytes(32, "big"))
 
 
-def short_scalar(zeros: int) -> bytes:
+def short_scalar(zeros: int) -> PrivateScalar:
     """A key whose first bytes are zero: tools that drop them install another key."""
-    return bytes(zeros) + b"\x01" + os.urandom(31 - zeros)
+    return PrivateScalar(bytes(zeros) + b"\x01" + os.urandom(31 - zeros))
+
+
+def new_kek() -> SecretBytes:
+    """A key-encryption key."""
+    return SecretBytes(os.urandom(32))
 
 
 @pytest.mark.req("HIL-PROV-001")
@@ -45,7 +51,7 @@ def test_the_key_in_the_slot_is_the_key_that_was_made(rig: Rig, element: Element
     """Both zones locked, key-encryption key into slot 4, the key into slot 0 by encrypted write."""
     scalar = short_scalar(leading_zeros) if leading_zeros else ordinary_scalar()
     provision.lock_data(element, rig.guard, provision.Contents.zeros(element.config))
-    provision.install_key(element, rig.guard, scalar, os.urandom(32))
+    provision.install_key(element, rig.guard, scalar, new_kek())
     assert element.public_key(provision.KEY_SLOT) == public_half(scalar)
 
 
@@ -56,11 +62,11 @@ def test_a_wrong_key_encryption_key_changes_nothing(rig: Rig, element: Element) 
     from hil.guard.guard import Facts
     from hil.guard.operations import Operation
 
-    first, second, kek = ordinary_scalar(), ordinary_scalar(), os.urandom(32)
+    first, second, kek = ordinary_scalar(), ordinary_scalar(), new_kek()
     provision.lock_data(element, rig.guard, provision.Contents.zeros(element.config))
     provision.install_key(element, rig.guard, first, kek)
     serial = element.serial_number().hex()
     permit = rig.guard.permit(Operation.WRITE_PRIVATE_KEY, Facts(serial, slot=provision.KEY_SLOT))
     with pytest.raises(DeviceError):
-        irreversible.write_private_key(element, provision.KEY_SLOT, second, permit, write_key=os.urandom(32))
+        irreversible.write_private_key(element, provision.KEY_SLOT, second, permit, write_key=new_kek())
     assert element.public_key(provision.KEY_SLOT) == public_half(first)

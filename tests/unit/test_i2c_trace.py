@@ -152,6 +152,45 @@ def test_an_agreed_key_that_is_read_in_pieces_is_hidden() -> None:
     assert [t.data for t in seen[-3:]] == [b"\xff", group[:1], bytes(34)]
 
 
+@pytest.mark.parametrize("count", [0x04, 0x24, 0xA3, 0xFF, 0x00])
+def test_a_damaged_count_does_not_make_an_agreed_key_a_status(count: int) -> None:
+    answer = bytes((count,)) + encode_response(DIGEST)[1:]
+    assert [t.data for t in after_ecdh(answer)] == [answer[:1] + bytes(34)]
+    pieces = after_ecdh(answer[:1], answer[1:])
+    assert b"".join(t.data for t in pieces) == answer[:1] + bytes(34)
+    assert DIGEST[:3].hex(" ") not in listing(pieces) + dump_trace(pieces, bus="b", clock="virtual")
+
+
+def test_a_status_that_is_read_in_pieces_is_shown_when_it_is_whole() -> None:
+    status = encode_response(b"\x0f")
+    assert [t.data for t in after_ecdh(status + b"\xff" * 31)] == [status + b"\xff" * 31]
+    assert [t.data for t in after_ecdh(status[:1], status[1:])] == [status[:1], status[1:]]
+    assert [t.data for t in after_ecdh(status, DIGEST)] == [status, bytes(32)]
+
+
+def test_a_key_is_hidden_whose_opcode_comes_in_a_second_piece() -> None:
+    group = Command(Opcode.ECDH, 0, 0, bytes(64)).encode()
+    seen = after_ecdh(encode_response(DIGEST), sent=(group[:1], group[1:3], group[3:]))
+    assert seen[-1].data[1:] == bytes(34)
+    group = Command(Opcode.PRIVWRITE, 0x00, 0, bytes(4) + DIGEST + bytes(32)).encode()
+    seen = [t for t in after_ecdh(sent=(group[:1], group[1:2], group[2:4], group[4:])) if t.op == "write"]
+    assert b"".join(t.data[1:] for t in seen) == group[:5] + bytes(len(group) - 5)
+    assert [t.hidden for t in seen] == [None, None, None, 2]
+
+
+def after_ecdh(*answers: bytes, sent: tuple[bytes, ...] = ()) -> list[Transaction]:
+    """What a trace keeps of the answers to an ECDH (or to what is ``sent``), read piece by piece."""
+    pieces = sent or (Command(Opcode.ECDH, 0, 0, bytes(64)).encode(),)
+    inner = [Transaction(0, 0, "write", ADDRESS, b"\x03" + piece) for piece in pieces]
+    inner += [Transaction(0, 0, "read", ADDRESS, answer, len(answer)) for answer in answers]
+    seen: list[Transaction] = []
+    bus = TracedBus(RecordedBus(inner, World()), seen.append)
+    for piece in pieces:
+        bus.write(ADDRESS, b"\x03" + piece)
+    assert tuple(bus.read(ADDRESS, len(answer)) for answer in answers) == answers
+    return [t for t in seen if t.op == "read" or sent]
+
+
 def test_secrets_are_recorded_if_asked_for() -> None:
     seen: list[Transaction] = []
     bus = TracedBus(AnsweringBus(lambda c: DIGEST), seen.append, secrets=True)
@@ -212,6 +251,7 @@ def test_the_decoder_knows_what_can_happen_on_the_bus() -> None:
     assert meanings(write(sign), read("ffffffff"))[1] == "nothing there (FF)"
     assert meanings(write(sign), read("040f0000"))[1].startswith("Sign answers damaged: CRC")
     assert meanings(write("0307410000"))[0].startswith("no whole command")
+    assert meanings(read(""), write(sign), read(""))[::2] == ["a read of no bytes"] * 2
 
 
 # Replay
@@ -232,6 +272,14 @@ def test_the_first_difference_stops_a_replay_and_is_shown() -> None:
     with pytest.raises(RigError, match=r"transaction 3 differs:\n.*07 30 .*\n.*07 1b") as caught:
         Element(bus, ADDRESS).random()
     assert "now" in str(caught.value)
+
+
+def test_a_difference_does_not_show_a_key_that_is_sent() -> None:
+    key = Command(Opcode.PRIVWRITE, 0x00, 0, bytes(4) + DIGEST + bytes(32)).encode()
+    with pytest.raises(RigError, match=r"differs") as caught:
+        RecordedBus([Transaction(0, 0, "write", 0x60, b"\1")], World()).write(0x60, b"\x03" + key)
+    assert "03 4b 46 00 00 00 ?? ??" in str(caught.value)
+    assert DIGEST[4:9].hex(" ") not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_file_content_is_masked_in_both_directions() -> None:
     [
         ("032746400000" + "00" * 10, True),
         ("0327128200000000", True),
+        ("0327168300000000", True),
+        ("0327160300000000", False),
         ("0307128000000000", False),
         ("03073000000003 5d".replace(" ", ""), False),
     ],
@@ -60,6 +62,15 @@ def test_file_content_is_masked_in_both_directions() -> None:
 def test_raw_bus_writes_that_carry_a_slots_content_are_masked(packet: str, secret: bool) -> None:
     frame = {"method": "I2C.Write", "params": {"addr": 96, "data_hex": packet}}
     assert redacted(frame)["params"] == {"addr": 96, "data_hex": MASK if secret else packet}
+
+
+@pytest.mark.parametrize(
+    ("answer", "secret"),
+    [("04113343", False), ("07000060028038", False), ("23" + "5a" * 34, True), ("04" + "5a" * 34, True)],
+)
+def test_a_raw_bus_read_that_may_be_an_agreed_key_is_masked(answer: str, secret: bool) -> None:
+    frame = {"id": 1, "result": {"data_hex": answer}}
+    assert redacted(frame)["result"] == {"data_hex": MASK if secret else answer}
 
 
 def test_a_frame_without_secrets_is_the_same_object() -> None:

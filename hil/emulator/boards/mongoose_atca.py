@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import msgspec
 
+from hil.discretion import discreet
 from hil.element.device import Element
 from hil.element.digests import encrypted_private_key, encrypted_write, gendig_zone
 from hil.element.timing import Pace
@@ -268,6 +269,7 @@ def _copied(key: bytes) -> bytes:
     return (key + HEAP_RESIDUE * BLOCK)[:BLOCK]
 
 
+@discreet
 def _priv_write(element: Element, slot: int, scalar: bytes, write_slot: int, write_key: bytes) -> None:
     if not write_key:
         element.execute(Command(Opcode.PRIVWRITE, 0x00, slot, bytes(4) + scalar + bytes(32)), 1)
@@ -277,6 +279,7 @@ def _priv_write(element: Element, slot: int, scalar: bytes, write_slot: int, wri
     element.execute(Command(Opcode.PRIVWRITE, 0x40, slot, data), 1)
 
 
+@discreet
 def _write_encrypted(
     element: Element, slot: int, block: int, plain: bytes, write_slot: int, write_key: bytes
 ) -> None:
@@ -286,6 +289,7 @@ def _write_encrypted(
     element.execute(Command(Opcode.WRITE, 0xC2, address, data), 1)
 
 
+@discreet
 def _write_session(element: Element, write_slot: int, write_key: bytes) -> tuple[bytes, bytes]:
     """Nonce with 20 zero bytes, GenDig over the write key; serial number and TempKey."""
     serial = element.serial_number()
