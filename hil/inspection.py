@@ -78,7 +78,9 @@ def _compared(present: ConfigZone, intent: LedgerEntry) -> str:
     differing = diff(intended.onto(present), present)
     if not differing:
         return "holds what was intended"
-    return f"differs from what was intended in {len(differing)} fields, first {differing[0]}"
+    return (
+        f"differs from what was intended in {len(differing)} fields (intended → found), first {differing[0]}"
+    )
 
 
 def _counters(element: Element, intent: LedgerEntry) -> Inspection:

@@ -117,7 +117,7 @@ class Parts:
         assert rig.emulated is not None, "the caller asked"
         rig.power.off()
         rig.emulated.insert(part.memory)
-        rig.guard.forget()
+        rig.part_changed(passing=not rig.emulated.keeps(part.memory))
         self._current = part
         rig.power_on()
 

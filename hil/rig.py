@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hil.element.certificates.trustgo import TrustChain
     from hil.emulator.builder import EmulatedRig
     from hil.guard.guard import Guard
+    from hil.guard.ledger import Ledger
     from hil.i2c.bus import I2CBus
     from hil.parts import Parts
     from hil.records.journal import Journal
@@ -83,6 +84,7 @@ class Rig:
         stack: ExitStack,
         emulated: EmulatedRig | None,
         allow_aws: str | None = None,
+        passing_ledger: Ledger | None = None,
     ) -> None:
         self.file = file
         self.clock = clock
@@ -111,6 +113,8 @@ class Rig:
         self._boots_seen = 0
         self._esp_idf_ready = False
         self.ports: list[Port | I2CBus] = []
+        self._lasting_ledger = guard.ledger
+        self._passing_ledger = passing_ledger or guard.ledger
         guard.witness = RigWitness(self)
 
     @property
@@ -367,6 +371,15 @@ class Rig:
 
             self._parts = Parts(self)
         return self._parts
+
+    def part_changed(self, *, passing: bool) -> None:
+        """Another part is in the rig: the guard knows nothing of it, and writes into its ledger.
+
+        Args:
+            passing: it ends with this process, and so does its ledger.
+        """
+        self.guard.forget()
+        self.guard.ledger = self._passing_ledger if passing else self._lasting_ledger
 
     @property
     def net(self) -> RigNetwork:

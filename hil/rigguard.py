@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hil.clock import Calendar
 from hil.errors import ConfigError
+from hil.guard.ledger import Ledger
 from hil.guard.requirements import Policy, config_digest
 from hil.homes import find_homes, made
 from hil.records.journal import utc
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
     from hil.element.configzone import ConfigZone
     from hil.rigfile import RigFile
 
-__all__ = ["approvals", "approve", "approved", "named_config", "policy_for", "revoke", "rig_config"]
+__all__ = [
+    "approvals",
+    "approve",
+    "approved",
+    "inspection_needed",
+    "lasting",
+    "named_config",
+    "policy_for",
+    "revoke",
+    "rig_config",
+]
 
 
 class _NamedConfig:
@@ -50,6 +61,31 @@ def policy_for(file: RigFile, allow_irreversible: frozenset[str]) -> Policy:
         production=file.element.production,
         part=file.element.part,
         address=file.element.address,
+    )
+
+
+def lasting(file: RigFile) -> bool:
+    """Whether the rig's element outlives this process: a real part, or one with a state file."""
+    return file.emulation is None or file.emulation.state_file is not None
+
+
+def inspection_needed(file: RigFile) -> str | None:
+    """Why nothing irreversible may be done on a rig before somebody has looked; None if all is known.
+
+    Raises:
+        ConfigError: a ledger is damaged.
+    """
+    if not lasting(file):
+        return None
+    ledger = Ledger(find_homes().ledgers, Calendar())
+    found = ledger.needs_inspection(file.rig, file.element.serial)
+    if not found:
+        return None
+    serial, entry = found[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"{file.rig} needs inspection: {entry.fields.get('operation')} on element {serial} was begun and "
+        f"has no known result{more}; see `hil ledger`, then: hil ledger resolve {file.rig}"
     )
 
 

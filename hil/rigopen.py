@@ -11,7 +11,7 @@ from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
 from hil.homes import find_homes
 from hil.rig import Rig
-from hil.rigguard import policy_for
+from hil.rigguard import lasting, policy_for
 from hil.riglock import RigLock
 from hil.rigrecord import description
 
@@ -93,11 +93,10 @@ def unopened_rig(
             emulated = stack.enter_context(build(file, faults=faults, calendar=calendar))
             clock = emulated.world
         # Parts that end with this process need no ledger behind it; every other part does.
-        passing = file.emulation is not None and file.emulation.state_file is None
-        ledgers = journal.folder / "ledgers" if passing else find_homes().ledgers
+        passing = Ledger(journal.folder / "ledgers", calendar, durable=False)
         guard = Guard(
             policy_for(file, allow_irreversible),
-            Ledger(ledgers, calendar, durable=not passing),
+            Ledger(find_homes().ledgers, calendar) if lasting(file) else passing,
             owns_rig=lambda: lock.held,
             record=lambda kind, fields: _record(journal, file.rig, file.emulated, kind, fields),
             clock=clock,
@@ -112,6 +111,7 @@ def unopened_rig(
             stack=ExitStack(),
             emulated=emulated,
             allow_aws=allow_aws,
+            passing_ledger=passing,
         )
         stack.callback(lambda: rig.close())
         yield rig

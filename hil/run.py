@@ -285,7 +285,8 @@ class Run:
     def check_blocked(self, item: pytest.Item) -> None:
         """Skip a test whose rig was set aside, or whose suite stands on a failed one.
 
-        The reason names what failed and where.
+        An irreversible one also if something irreversible has no known result. The reason names what
+        failed and where.
         """
         test = self._current(item)
         if test.rig in self._aside:
@@ -300,6 +301,10 @@ class Run:
                         "suite-blocked", rig=test.rig, suite=test.suite, by=suite.name, reason=reason
                     )
                 block(f"{suite.name} failed: {reason}")
+        if item.get_closest_marker("irreversible") is not None:
+            unknown = _uninspected(self._files[test.rig])
+            if unknown is not None:
+                block(unknown)
 
     def phase_ended(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take the verdict of a phase; on failure attach what the rig has seen."""
@@ -481,6 +486,7 @@ class Run:
             f"rig: {file.rig} ({'EMULATED' if file.emulated else 'physical'}) {file.description}"
             for file in self._files.values()
         ]
+        lines += [reason for file in self._files.values() if (reason := _uninspected(file))]
         plan = self.options.plan
         if plan.name:
             lines.insert(0, f"plan: {plan.name}")
@@ -494,6 +500,18 @@ class Run:
     def summary(self) -> Sequence[str]:
         """The verdict table."""
         return self._table
+
+
+def _uninspected(file: RigFile) -> str | None:
+    """Why the rig's element has to be looked at before anything irreversible; None if all is known."""
+    if file.emulation is not None and file.emulation.state_file is None:
+        return None  # it is new in every run; what it costs to look is spared
+    from hil.rigguard import inspection_needed
+
+    try:
+        return inspection_needed(file)
+    except ConfigError as error:
+        return error.message  # a ledger that cannot be read is no proof that all is well
 
 
 def _secrets(file: RigFile) -> Iterator[str]:

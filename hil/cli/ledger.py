@@ -34,6 +34,7 @@ def command(context: click.Context) -> None:
         click.echo(f"{serial}  {operations:4} operations" + ("  NEEDS INSPECTION" if still_open else ""))
         for entry in still_open:
             click.echo(f"  {_words(entry)}")
+            click.echo(f"    {_what_to_do(entry)}")
     if not found:
         click.echo("no element has a ledger")
 
@@ -68,6 +69,12 @@ def resolve(rig: str, by: str | None, yes: bool) -> None:
         still_open = opened.guard.ledger.open_intents(serial)
         if not still_open:
             click.echo(f"element {serial}: every operation has a result")
+        for other, _ in opened.guard.ledger.needs_inspection(opened.name):
+            if other != serial:
+                click.echo(
+                    f"element {other}, which is not in the rig now, has an open operation: insert it and "
+                    f"resolve again, or: hil ledger withdraw {other}"
+                )
         for entry in still_open:
             click.echo(_words(entry))
             inspection = inspect(element, entry)
@@ -76,6 +83,25 @@ def resolve(rig: str, by: str | None, yes: bool) -> None:
                 click.confirm("  reading back cannot decide it; close it nevertheless?", abort=True)
             opened.guard.ledger.resolve(serial, entry.intent, inspection.found, by or getpass.getuser())
             click.echo("  closed")
+
+
+@command.command()
+@click.argument("serial")
+@click.option("--why", required=True, help="What became of the part, e.g. 'scrapped'.")
+@click.option("--by", default=None, help="Who says so; default: the user's name.")
+def withdraw(serial: str, why: str, by: str | None) -> None:
+    """Say that the element SERIAL cannot be inspected any more: lost, scrapped, dead.
+
+    Its rig is free for another part. The element itself is never allowed anything irreversible again,
+    unless it is inspected after all.
+    """
+    count = _ledger().withdraw(serial.lower(), why, by or getpass.getuser())
+    click.echo(f"element {serial.lower()} is withdrawn: {count} operations without a result stay so")
+
+
+def _what_to_do(entry: LedgerEntry) -> str:
+    rig = entry.fields.get("rig")
+    return f"to find out: hil ledger resolve {rig or 'RIG'}"
 
 
 def _ledger() -> Ledger:
@@ -92,6 +118,8 @@ def _words(entry: LedgerEntry) -> str:
         what = f"{fields.get('operation')}{slot} on {fields.get('rig') or 'an unnamed rig'}: {count}"
     elif entry.kind == "result":
         what = str(fields.get("outcome"))
+    elif entry.kind == "withdrawal":
+        what = f"by {fields.get('by')}: {fields.get('why')}"
     else:
         what = f"resolved by {fields.get('by')}: {fields.get('found')}"
     return f"{at}  #{entry.intent} {entry.kind}  {what}"

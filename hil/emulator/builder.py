@@ -179,6 +179,10 @@ class EmulatedRig:
         number = int.from_bytes(first[4:8], "big") ^ self._parts << 16
         return Memory.blank(self.profile, first[:4] + number.to_bytes(4, "big") + first[8:])
 
+    def keeps(self, memory: Memory) -> bool:
+        """Whether a part is the one that the state file keeps; every other ends with this process."""
+        return self._part_file is not None and memory is self._part_file.memory
+
     def insert(self, memory: Memory) -> None:
         """Exchange the part; the power has to be off.
 
@@ -234,7 +238,7 @@ class EmulatedRig:
         """Write what has become due, and how far the random generator is, before the part is gone."""
         chip = self.element.chip
         chip.settle()
-        if self._part_file is not None and chip.memory is self._part_file.memory:
+        if self._part_file is not None and self.keeps(chip.memory):
             self._part_file.save(chip.memory, chip.engine.generator.drawn)
 
     def _chip(self, memory: Memory) -> Chip:

@@ -37,14 +37,14 @@ _SERIAL = re.compile(r"[0-9a-f]{18}")
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
-    """One line: ``kind`` is ``intent``, ``result`` or ``resolution``.
+    """One line: ``kind`` is ``intent``, ``result``, ``resolution`` or ``withdrawal``.
 
     Attributes:
-        kind: which of the three.
+        kind: which of the four.
         intent: the intent's number within this element's ledger.
         at: seconds since 1970.
         fields: the rest: of an intent operation, slot, packets, rig, config; of a result outcome and
-            read_back; of a resolution found and by.
+            read_back; of a resolution found and by; of a withdrawal why and by.
     """
 
     kind: str
@@ -133,14 +133,25 @@ class Ledger:
                 if _SERIAL.fullmatch(path.stem):
                     yield path.stem
 
-    def needs_inspection(self, rig: str) -> list[tuple[str, LedgerEntry]]:
-        """Open intents that were written on a rig: ``(serial, intent)``."""
-        return [
-            (serial, entry)
-            for serial in self.serials()
-            for entry in self.open_intents(serial)
-            if entry.fields.get("rig") == rig
-        ]
+    def needs_inspection(self, rig: str, element: str | None = None) -> list[tuple[str, LedgerEntry]]:
+        """Open intents that concern a rig: ``(serial, intent)``.
+
+        Args:
+            rig: its name: what was begun on it concerns it, unless that element was withdrawn.
+            element: the serial number that its file names: what was begun on it anywhere concerns it.
+        """
+        found = []
+        for serial in self.serials():
+            still_open = self.open_intents(serial)
+            withdrawn = self._withdrawn(serial) if still_open else frozenset()
+            for entry in still_open:
+                here = entry.fields.get("rig") == rig and entry.intent not in withdrawn
+                if here or serial == element:
+                    found.append((serial, entry))
+        return found
+
+    def _withdrawn(self, serial: str) -> frozenset[int]:
+        return frozenset(e.intent for e in self.entries(serial) if e.kind == "withdrawal")
 
     def hold(self, serial: str) -> AbstractContextManager[None]:
         """Keep every other process from doing something irreversible to this element.
@@ -235,6 +246,30 @@ class Ledger:
         if number not in {e.intent for e in self.open_intents(serial)}:
             raise ConfigError(f"intent {number} of element {serial} is not open")
         self._append(serial, "resolution", number, found=found, by=by)
+
+    def withdraw(self, serial: str, why: str, by: str) -> int:
+        """The element cannot be inspected any more: its rig is free again, the element never.
+
+        Its intents stay open, so that nothing irreversible is ever allowed on it until somebody
+        inspects it after all.
+
+        Args:
+            serial: the element.
+            why: what became of it.
+            by: who says so.
+
+        Returns:
+            How many intents were open.
+
+        Raises:
+            ConfigError: none is open.
+        """
+        still_open = self.open_intents(serial)
+        if not still_open:
+            raise ConfigError(f"element {serial} has no open operation", hint="`hil ledger` lists them")
+        for entry in still_open:
+            self._append(serial, "withdrawal", entry.intent, why=why, by=by)
+        return len(still_open)
 
     def _append(self, serial: str, kind: str, number: int, **fields: Any) -> None:  # noqa: ANN401
         path = self.path(serial)
