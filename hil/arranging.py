@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import rigfile, suitegraph
-from hil.marks import wanted_state
+from hil.marks import STATES, wanted_state
+from hil.onceonly import is_irreversible, repetitions
 from hil.testitems import rig_of, suite_name
 
 if TYPE_CHECKING:
     from hil.options import Options
     from hil.rigfile import RigFile
 
-__all__ = ["arrange"]
+__all__ = ["arrange", "put_in_order"]
 
 
 def arrange(items: list[pytest.Item], options: Options) -> None:
@@ -23,7 +24,9 @@ def arrange(items: list[pytest.Item], options: Options) -> None:
     What a rig cannot do, or must not, is marked to be skipped with its reason.
     """
     files = {file.rig: file for file in options.rigs}
-    position = {name: number for number, name in enumerate(files)}
+    for item in repetitions(items):
+        if rig_of(item, files) is not None:
+            item.add_marker(pytest.mark.skip(reason="left out: an irreversible test is never repeated"))
     for item in items:
         name = rig_of(item, files)
         if name is not None:
@@ -31,18 +34,30 @@ def arrange(items: list[pytest.Item], options: Options) -> None:
             if reason is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
-    def key(item: pytest.Item) -> tuple[int, int, bool]:
-        name = rig_of(item, files)
-        if name is None:
-            return (-1, 0, False)
-        irreversible = item.get_closest_marker("irreversible") is not None
-        return (position[name], suitegraph.order(suite_name(item)), irreversible)
-
-    items.sort(key=key)  # stable: within a suite the order of the files stays
+    put_in_order(items, options)
     if options.worker is not None:
         from hil.workers import tell_tests
 
         tell_tests(options.worker, items, files)
+
+
+def put_in_order(items: list[pytest.Item], options: Options) -> None:
+    """Sort; within a suite the order of the files stays.
+
+    Irreversible tests come last in their suite, in the order of an element's life: a physical part
+    that may be used up serves one state after the other.
+    """
+    position = {file.rig: number for number, file in enumerate(options.rigs)}
+
+    def key(item: pytest.Item) -> tuple[int, int, int]:
+        name = rig_of(item, position)
+        if name is None:
+            return (-1, 0, 0)
+        state = wanted_state(item)
+        stage = 0 if state is None else 1 + STATES.index(state)
+        return (position[name], suitegraph.order(suite_name(item)), is_irreversible(item) * (1 + stage))
+
+    items.sort(key=key)
 
 
 def _left_out(item: pytest.Item, file: RigFile, options: Options) -> str | None:
@@ -56,13 +71,16 @@ def _left_out(item: pytest.Item, file: RigFile, options: Options) -> str | None:
     state = wanted_state(item)
     if state is not None and (state == "trust") != (file.element.state == "trust"):
         return f"not applicable: {file.rig} has no {state} element, it is {file.element.state}"
-    if item.get_closest_marker("irreversible") is None:
+    if not is_irreversible(item):
         return None
     if options.plan.reversible_only:
         return f"left out: plan {options.plan.name} runs reversible tests only"
+    if file.emulated:
+        return None
+    if options.last_failed:
+        return "left out: --lf would run an irreversible test again; look at the element first"
     serial = file.element.serial
-    allowed = file.element.expendable and serial in options.allow_irreversible
-    if file.emulated or allowed:
+    if file.element.expendable and serial in options.allow_irreversible:
         return None
     return (
         f"not allowed: irreversible on a physical element; needs `expendable: true` and "

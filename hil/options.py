@@ -49,6 +49,7 @@ class Options:
         report: write the HTML report.
         plan: what the run is for.
         quarantine: known problems from the list.
+        last_failed: pytest runs only what failed the last time.
         suites: folder whose version control says which suites ran.
         worker: this process's share in a run of several, or None.
     """
@@ -61,6 +62,7 @@ class Options:
     report: bool = True
     plan: Plan = NO_PLAN
     quarantine: tuple[Entry, ...] = ()
+    last_failed: bool = False
     suites: Path = Path()
     worker: Worker | None = None
 
@@ -85,11 +87,12 @@ def read_options(config: pytest.Config) -> Options:
         rigs=files,
         runs=homes.runs_folder(config.getoption("--runs")),
         faults=faults,
-        allow_irreversible=frozenset(config.getoption("--allow-irreversible")),
+        allow_irreversible=frozenset(s.lower() for s in config.getoption("--allow-irreversible")),
         allow_aws=config.getoption("--allow-aws"),
         report=not config.getoption("--no-report"),
         plan=plan,
         quarantine=_quarantine(config, plan),
+        last_failed=bool(config.getoption("lf", False)),
         suites=_suites_folder(config),
         worker=None if shared is None else Worker(**{**shared, "folder": Path(shared["folder"])}),
     )

@@ -125,6 +125,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         run.arrange(items)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Once more, as others may have sorted after us: `--ff` puts failed tests first."""
+    run = session.config.stash[_RUN]
+    if run is not None:
+        run.put_in_order(session.items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil import suitegraph
-from hil.arranging import arrange
+from hil.arranging import arrange, put_in_order
 from hil.clock import Calendar, wall_us
 from hil.cloud import awsguard
 from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError
 from hil.marks import block, is_block, requirements
 from hil.measure.verdict import Verdict
+from hil.onceonly import Once, is_irreversible
 from hil.options import Options, read_options
 from hil.testitems import first_line, item_id, item_title, rig_of, skip_reason, suite_name
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "Run"]
 
-_PRODUCT = (AssertionError, DeviceError, CertificateError, CloudError)
+_PRODUCT = (AssertionError, pytest.fail.Exception, DeviceError, CertificateError, CloudError)
 """Errors that speak of the product, also while a test is being prepared."""
 
 
@@ -74,6 +75,7 @@ class Run:
         self._blocked: set[tuple[str, str]] = set()
         self._attempts: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
+        self._once = Once()
         self._journal: Journal | None = None
         self._quarantine: Quarantine | None = None
         self._items: list[pytest.Item] = []
@@ -107,6 +109,10 @@ class Run:
         """Rig by rig, suites in bring-up order; what is left out is marked with its reason."""
         arrange(items, self.options)
         self._items = items
+
+    def put_in_order(self, items: list[pytest.Item]) -> None:
+        """The order of :meth:`arrange` again, after others have changed it."""
+        put_in_order(items, self.options)
 
     def known_tests(self) -> Mapping[str, Known]:
         """The tests that use a rig, by node id, for the progress display."""
@@ -242,7 +248,10 @@ class Run:
 
     def _may_retry(self) -> bool:
         """Whether the running attempt is not the last that the plan allows."""
-        return self._test is not None and self._test.attempt <= self.options.plan.retries
+        test = self._test
+        return (
+            test is not None and test.attempt <= self.options.plan.retries and not is_irreversible(test.item)
+        )
 
     # -- tests -----------------------------------------------------------------------------
 
@@ -285,8 +294,8 @@ class Run:
     def check_blocked(self, item: pytest.Item) -> None:
         """Skip a test whose rig was set aside, or whose suite stands on a failed one.
 
-        An irreversible one also if something irreversible has no known result. The reason names what
-        failed and where.
+        An irreversible one also if something irreversible has no known result; one that began before is
+        refused. The reason names what failed and where.
         """
         test = self._current(item)
         if test.rig in self._aside:
@@ -305,6 +314,7 @@ class Run:
             unknown = _uninspected(self._files[test.rig])
             if unknown is not None:
                 block(unknown)
+        self._once.begins(item)
 
     def phase_ended(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take the verdict of a phase; on failure attach what the rig has seen."""
@@ -320,6 +330,7 @@ class Run:
         elif report.failed and test.verdict is not Verdict.FAIL:
             self._fails(test, report, error)
         if report.failed:
+            self._once.failed(item)
             test.trace = report.longreprtext
             self._attach_evidence(test, report)
             self._soften(test, report, error)

@@ -24,6 +24,7 @@ from hil.errors import HilError
 from hil.homes import made
 from hil.marks import requirements
 from hil.measure.verdict import Verdict
+from hil.onceonly import is_irreversible
 from hil.options import Worker
 from hil.plans import find_plan
 from hil.records.journal import JOURNAL, PARTS, Journal, read_events, utc
@@ -69,6 +70,7 @@ def known_tests(items: list[pytest.Item], rigs: Container[str]) -> list[Known]:
                     "suite": suite_name(item),
                     "title": item_title(item),
                     "requirements": requirements(item),
+                    "irreversible": is_irreversible(item),
                 }
             )
     return found
@@ -163,7 +165,7 @@ class Controller:
         rig = known["rig"]
         self._deaths[rig] += 1
         run = self._run
-        again = self._deaths[rig] <= run.options.plan.retries
+        again = self._deaths[rig] <= run.options.plan.retries and not known["irreversible"]
         message = f"the process that owned {rig} was killed while it ran: {known['title']}"
         hint = "look at the system's log: out of memory, a crash in a driver, or somebody's hand"
         same = {"rig": rig, "test": known["test"], "retried": again}
