@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from hil.board.esptool import Esptool
 from hil.board.flash import BAUD, Flasher
-from hil.errors import UsageError
+from hil.errors import HilError, UsageError
 from hil.power.relay import State
 from hil.serialport.port import SerialPort
 
@@ -50,19 +51,39 @@ def flash(
     """Write an image into the rig's board, prove it by reading it back, and wait for the start.
 
     The board is power-cycled if the rig has a relay: an ESP8266 that was only reset keeps the boot
-    strap of its loader. Whether it starts is found in :attr:`hil.rig.Rig.boot`.
+    strap of its loader. Whether it starts is found in :attr:`hil.rig.Rig.boot`. Intent and result are
+    in the journal.
 
     Raises:
         ConfigError, BoardIdentityError, DeviceError, PortError: see :meth:`hil.board.flash.Flasher.write`.
     """
     worker = flasher(rig, baud=baud, progress=progress)
     worker.check(image, offset)
+    what = {"sha256": hashlib.sha256(image).hexdigest(), "offset": offset, "size": len(image)}
+    _note(rig, what, "intent", chip=rig.file.board.mcu, mac=rig.file.board.mac)
+    rig.firmware_sha256 = None
     try:
         done = worker.write(image, offset)
+        _note(
+            rig,
+            what,
+            "done",
+            read_back=done.read_back,
+            chip=done.chip.kind,
+            mac=done.chip.mac,
+            flash_size=done.chip.flash_size,
+        )
         rig.firmware_sha256 = done.sha256
+    except HilError as error:
+        _note(rig, what, f"failed: {error.message}", chip=rig.file.board.mcu, mac=rig.file.board.mac)
+        raise
     finally:
         start_again(rig, worker)
     return done
+
+
+def _note(rig: Rig, what: dict[str, object], phase: str, **more: object) -> None:
+    rig.journal.event("flash", rig=rig.name, emulated=rig.emulated is not None, phase=phase, **what, **more)
 
 
 def start_again(rig: Rig, worker: Flasher) -> None:

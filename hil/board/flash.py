@@ -61,12 +61,14 @@ class Flashed:
         offset: where.
         size: bytes.
         sha256: of the image, hex.
+        read_back: SHA-256 of what the flash then held, hex.
     """
 
     chip: Chip
     offset: int
     size: int
     sha256: str
+    read_back: str
 
 
 def check_image(image: bytes, mcu: EspMcu, offset: int) -> None:
@@ -163,7 +165,8 @@ class Flasher:
             back = self._content(loan, chip, offset, len(image), Path(folder))
         if back != image:
             raise _differs(image, back, offset)
-        return Flashed(chip, offset, len(image), hashlib.sha256(image).hexdigest())
+        written, held = (hashlib.sha256(content).hexdigest() for content in (image, back))
+        return Flashed(chip, offset, len(image), written, held)
 
     def check(self, image: bytes, offset: int) -> None:
         """What can be refused before the board is touched.

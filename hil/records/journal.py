@@ -48,6 +48,7 @@ KINDS: dict[str, frozenset[str]] = {
     "suite-blocked": frozenset({"suite", "by", "reason"}),
     "skip": frozenset({"test", "suite", "reason"}),
     "irreversible": frozenset({"serial", "operation", "phase"}),
+    "flash": frozenset({"rig", "phase", "sha256", "offset", "size"}),
     "rig-error": frozenset({"message"}),
     "rig-aside": frozenset({"rig", "reason"}),
     "run-end": frozenset({"verdict", "exit_status"}),

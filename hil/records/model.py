@@ -21,6 +21,7 @@ __all__ = [
     "Attachment",
     "Block",
     "Figure",
+    "Flashing",
     "Irreversible",
     "Part",
     "RigFailure",
@@ -184,6 +185,28 @@ class Irreversible:
 
 
 @dataclass
+class Flashing:
+    """Firmware written into a board: its intent, and the result once there is one.
+
+    Attributes:
+        sha256: of the image, hex.
+        offset: where in the flash it begins, in bytes.
+        size: its length in bytes.
+        chip, mac: of the board that answered; before that, what the rig file says.
+        result: ``done`` means written, read back and equal.
+    """
+
+    rig: str
+    emulated: bool
+    sha256: str
+    offset: int
+    size: int
+    chip: str
+    mac: str
+    result: str = "no result: what the flash holds is not known"
+
+
+@dataclass
 class SuiteRecord:
     """The tests of one suite on one rig."""
 
@@ -228,6 +251,7 @@ class Run:
     blocks: list[Block] = field(default_factory=list)
     rig_errors: list[RigFailure] = field(default_factory=list)
     irreversible: list[Irreversible] = field(default_factory=list)
+    flashed: list[Flashing] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)
     end: dict[str, Any] | None = None

@@ -16,6 +16,7 @@ from hil.records.model import (
     Attachment,
     Block,
     Figure,
+    Flashing,
     Irreversible,
     Part,
     RigFailure,
@@ -255,6 +256,28 @@ def _irreversible(builder: _Builder, event: Event) -> None:
     builder.run.irreversible.append(operation)
 
 
+def _flash(builder: _Builder, event: Event) -> None:
+    written = Flashing(
+        rig=event.get("rig", ""),
+        emulated=bool(event.get("emulated")),
+        sha256=event.get("sha256", ""),
+        offset=event.get("offset", 0),
+        size=event.get("size", 0),
+        chip=event.get("chip", ""),
+        mac=event.get("mac", ""),
+    )
+    if event.get("phase") == "intent":
+        builder.run.flashed.append(written)
+        return
+    written.result = event.get("phase", "")
+    before = builder.run.flashed
+    for number in reversed(range(len(before))):
+        if before[number].rig == written.rig:  # one rig writes one image at a time
+            before[number] = written
+            return
+    before.append(written)  # a result without its intent is kept: it happened
+
+
 def _run_end(builder: _Builder, event: Event) -> None:
     builder.run.end = event
 
@@ -280,6 +303,7 @@ _TAKE: dict[str, Callable[[_Builder, Event], None]] = {
     "suite-blocked": _suite_blocked,
     "skip": _skip,
     "irreversible": _irreversible,
+    "flash": _flash,
     "rig-error": _rig_error,
     "rig-aside": _rig_aside,
     "run-end": _run_end,

@@ -30,6 +30,13 @@ ELEMENT = {
     "config_locked": False,
     "data_locked": False,
 }
+IMAGE = {
+    "sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    "offset": 0x1000,
+    "size": 80,
+    "chip": "esp8266",
+    "mac": "02:e0:7e:00:50:8a",
+}
 
 
 def begin(folder: Path) -> Journal:
@@ -159,6 +166,10 @@ def mixed(folder: Path) -> Path:
             journal.event("irreversible", **operation, operation=name, phase="intent", actions=["Write …"])
             if slot is not None:
                 journal.event("irreversible", **operation, operation=name, phase="done", actions=[])
+        written = {**IMAGE, "rig": RIG, "emulated": True}
+        journal.event("flash", **written, phase="intent")
+        journal.event("flash", **written, phase="done", flash_size=4 << 20, read_back=IMAGE["sha256"])
+        journal.event("flash", **{**written, "rig": EDUKIT}, phase="intent")
         journal.event(
             "rig-error",
             rig=EDUKIT,

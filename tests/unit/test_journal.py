@@ -198,6 +198,10 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     assert (run.kind, run.virtual_us) == ("emulated", 4_444_700)
     assert run.slowest(1)[0][1].title == "Sign"
     assert next(iter(run.requirements())) == "HIL-CERTIFICATES-001"
+    assert [(row.rig, row.chip, row.offset, row.result) for row in run.flashed] == [
+        (samples.RIG, "esp8266", 0x1000, "done"),
+        (samples.EDUKIT, "esp8266", 0x1000, "no result: what the flash holds is not known"),
+    ]
     assert [(op.operation, op.slot, op.result) for op in run.irreversible] == [
         ("write-slot", 0, "done"),
         ("write-slot", 4, "done"),

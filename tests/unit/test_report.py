@@ -75,8 +75,8 @@ def test_it_needs_nothing_else(mixed: Page) -> None:
 
 def test_every_section_says_that_it_is_emulated(mixed: Page) -> None:
     assert set(mixed.sections) == {
-        "wrong", "measurements", "suites", "rigs", "timeline", "requirements", "irreversible", "skipped",
-        "run",
+        "wrong", "measurements", "suites", "rigs", "timeline", "requirements", "irreversible",
+        "flashed", "skipped", "run",
     }  # fmt: skip
     for name, text in mixed.sections.items():
         assert re.match(r"\s*[A-Z][a-z ]+EMULATED", text), name
@@ -154,6 +154,12 @@ def test_irreversible_operations_are_summed_up_and_open_intents_stand_out(mixed:
     text = " ".join(mixed.sections["irreversible"].split())
     assert f"write-slot0, 40123e07e00000508ee{samples.RIG} EMULATED2done" in text
     assert f"lock-config0123e07e00000508ee{samples.RIG} EMULATED1no result: needs inspection" in text
+
+
+def test_firmware_that_was_written_is_listed_and_an_unknown_end_stands_out(mixed: Page) -> None:
+    text = " ".join(mixed.sections["flashed"].split())
+    assert f"{samples.IMAGE['sha256']}800x1000esp8266 02:e0:7e:00:50:8a{samples.RIG} EMULATEDdone" in text
+    assert text.count("what the flash holds is not known") == 1
 
 
 def test_a_changed_attachment_is_pointed_out(tmp_path: Path) -> None:
