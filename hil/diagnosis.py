@@ -152,7 +152,7 @@ def _checks(rig: RigFile) -> str:
 def diagnose_silence(
     rig: RigFile, heard: bytes, waited_ms: int, *, relay: State = State.UNKNOWN, answers: bool = False
 ) -> str:
-    """Why no boot log came after the relay was switched on.
+    """Why no boot log came after the relay was switched on, or without one after a reset.
 
     Args:
         rig: the rig file.
@@ -167,6 +167,12 @@ def diagnose_silence(
             "answers: the board never lost its power. Check, in this order: is the relay's contact welded "
             "(it clicks, and the board stays on); does the board hang on the NC contact; does it have "
             "another supply, its own USB cable for one"
+        )
+    if not heard and rig.power.kind == "none":
+        return (
+            f"the board was reset and stayed silent for {waited_ms} ms. Check, in this order: has it power; "
+            "the serial cable (one for charging only has no data wires); is it the board's own port; does "
+            "its reset line hang on RTS"
         )
     if not heard:
         clicks = f"does the relay ({rig.power.kind}, channel {rig.power.channel}) click; "

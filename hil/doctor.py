@@ -225,12 +225,13 @@ def _power_on(rig: Rig) -> str:
 
 
 def _running_board(rig: Rig) -> str:
-    """Without a relay nobody can make it start, but it may be asked."""
-    board = rig.mongoose_board
-    if board is None:
-        raise _Nothing("without a relay the board's start cannot be seen")
-    board.ping()
-    return "no relay: the firmware was found running"
+    """Without a relay it is reset; a board that nothing resets may still be asked."""
+    rig.start_again()
+    if rig.boot is not None:
+        return f"no relay: the board was reset and starts by {rig.boot.reset}"
+    if not rig.running:
+        raise DeviceError(rig.diagnose_silence())
+    return "no relay, and nothing that resets the board: its firmware was found running"
 
 
 # -- firmware and wires -----------------------------------------------------------------------------

@@ -115,10 +115,16 @@ class Parts:
     def _insert(self, part: _Part) -> None:
         rig = self._rig
         assert rig.emulated is not None, "the caller asked"
-        rig.power.off()
-        rig.emulated.insert(part.memory)
-        rig.part_changed(passing=not rig.emulated.keeps(part.memory))
+        emulated = rig.emulated
         self._current = part
+        passing = not emulated.keeps(part.memory)
+        if rig.file.power.kind == "none":
+            rig.part_changed(passing=passing)
+            rig.start_by(lambda: emulated.replug(part.memory))
+            return
+        rig.power.off()
+        emulated.insert(part.memory)
+        rig.part_changed(passing=passing)
         rig.power_on()
 
     def _configure(self, part: _Part) -> None:
@@ -137,7 +143,7 @@ class Parts:
         public_key = provision.install_key(element, rig.guard, scalar, kek)
         part.state = "provisioned"
         part.identity = Identity(public_key, scalar, kek)
-        rig.power_cycle()  # the firmware looks for the element at its start
+        rig.start_again()  # the firmware looks for the element at its start
 
 
 def new_scalar() -> PrivateScalar:

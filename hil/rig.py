@@ -109,6 +109,7 @@ class Rig:
         self._cloud: RigCloud | None = None
         self._measurements: Measurements | None = None
         self._silence: str | None = None
+        self._found_running = False
         self._console_mark: Mark | None = None
         self._boots_seen = 0
         self._esp_idf_ready = False
@@ -165,11 +166,16 @@ class Rig:
         if self.boot is None and self._still_answers():
             self.boot = before
 
-    def start_by(self, cause: Callable[[], None]) -> None:
+    @property
+    def _board(self) -> MongooseBoard | EspIdfBoard | None:
+        """The board, whatever runs on it."""
+        return self._mongoose or self._esp_idf
+
+    def start_by(self, cause: Callable[[], object]) -> None:
         """Wait for the start that ``cause`` makes, power or a reset; kept as by :meth:`power_on`."""
-        self.boot, self._silence = None, None
+        self.boot, self._silence, self._found_running = None, None, False
         self._esp_idf_ready = False
-        board = self._mongoose or self._esp_idf
+        board = self._board
         if board is not None:
             board.expect_boot()
         mark = None if board is None else board.console.mark()
@@ -184,6 +190,26 @@ class Rig:
             relay = State.UNKNOWN if self._power is None else self._power.relay.readback()
             answers = self._still_answers()
             self._silence = diagnose_silence(self.file, said, timeout_ms, relay=relay, answers=answers)
+
+    def start_again(self) -> None:
+        """The board's start anew, by its power if there is a relay, else by a reset; see :attr:`boot`."""
+        if self._power is not None:
+            self.power_cycle()
+        elif self._board is not None:
+            from hil.rigreset import restart
+
+            restart(self)
+
+    @property
+    def running(self) -> bool:
+        """The board started, or answers although no start of it could be seen (without a relay only)."""
+        return self.boot is not None or self._found_running
+
+    def look_for_running(self) -> None:
+        """Without a relay the firmware may run although nothing makes it start; see :attr:`running`."""
+        self._found_running = self._still_answers()
+        if not self._found_running and self._silence is None:
+            self._silence = diagnose_silence(self.file, b"", self.file.board.boot_timeout_ms)
 
     def _still_answers(self) -> bool:
         """Whether the firmware runs although no start of it was seen."""
@@ -210,9 +236,11 @@ class Rig:
 
     def need_start(self) -> None:
         """Have the board powered and started; a board that never starts blocks the test."""
-        if self._power is not None and (self.boot is None or self._power.commanded is not State.ON):
+        if self._power is None and not self.running:
+            self.start_again()
+        elif self._power is not None and (self.boot is None or self._power.commanded is not State.ON):
             self.power_on()
-        if self.boot is None and (self._mongoose or self._esp_idf) is not None:
+        if not self.running and self._board is not None:
             block(f"the board did not start: {self.diagnose_silence()}")
 
     def need_element(self) -> None:
@@ -233,7 +261,7 @@ class Rig:
     @property
     def console(self) -> Console:
         """The board's console."""
-        board = self._mongoose or self._esp_idf
+        board = self._board
         if board is None:
             raise UsageError(f"{self.name} has no board with a console")
         return board.console
@@ -436,19 +464,19 @@ class Rig:
         """From here on evidence belongs to the next test."""
         self._trace_mark = len(self.trace)
         self._connection_mark = 0 if self._cloud is None else self._cloud.connection_count
-        board = self._mongoose or self._esp_idf
+        board = self._board
         self._console_mark = None if board is None else board.console.transcript.mark()
         self._boots_seen = len(self.unexpected_boots)
 
     @property
     def unexpected_boots(self) -> tuple[Boot, ...]:
         """Starts of the board that nobody had announced, oldest first."""
-        board = self._mongoose or self._esp_idf
+        board = self._board
         return () if board is None else board.unexpected_boots
 
     def restarted_by_itself(self) -> str | None:
         """What to say of restarts since the test began that nobody had announced; None without one."""
-        board = self._mongoose or self._esp_idf
+        board = self._board
         if board is None:
             return None
         board.console.drain()
@@ -457,7 +485,7 @@ class Rig:
 
     def console_since_test(self) -> str:
         """What crossed the console since the test began."""
-        board = self._mongoose or self._esp_idf
+        board = self._board
         if board is None or self._console_mark is None:
             return ""
         return board.console.transcript.render(self._console_mark)

@@ -78,17 +78,9 @@ def flash(
         _note(rig, what, f"failed: {error.message}", chip=rig.file.board.mcu, mac=rig.file.board.mac)
         raise
     finally:
-        start_again(rig, worker)
+        rig.start_again()  # out of the loader and into whatever lies in flash
     return done
 
 
 def _note(rig: Rig, what: dict[str, object], phase: str, **more: object) -> None:
     rig.journal.event("flash", rig=rig.name, emulated=rig.emulated is not None, phase=phase, **what, **more)
-
-
-def start_again(rig: Rig, worker: Flasher) -> None:
-    """Out of the loader and into whatever lies in flash; see :attr:`hil.rig.Rig.boot`."""
-    if rig.file.power.kind != "none":
-        rig.power_cycle()
-    else:
-        rig.start_by(worker.restart)

@@ -73,7 +73,7 @@ def _asked(ask: Any, rig: Rig) -> Identity:  # noqa: ANN401  (one of the functio
 
 def _silent(rig: Rig) -> str | None:
     """Why the board cannot be asked, or None if it can."""
-    if rig.boot is not None:
+    if rig.running:
         return None
     return rig.diagnose_silence() if rig.file.board.kind != "none" else None
 

@@ -35,7 +35,7 @@ def open_rig(
     calendar: Calendar,
     allow_aws: str | None = None,
 ) -> Rig:
-    """Lock the rig, open its ports, power the board and wait for its start.
+    """Lock the rig, open its ports, power the board (without a relay: reset it) and wait for its start.
 
     Raises:
         RigBusyError: another process owns it.
@@ -56,8 +56,7 @@ def open_rig(
         rig.open_power()
         rig.open_board()
         rig.open_bus()
-        if rig._power is not None:
-            rig.power_cycle()
+        rig.start_again()
         journal.event("rig", rig=file.rig, phase="open", **description(rig))
         # What the rig opened is closed before what it stands on.
         stack.push(rig._stack.pop_all())
@@ -92,6 +91,8 @@ def unopened_rig(
 
             emulated = stack.enter_context(build(file, faults=faults, calendar=calendar))
             clock = emulated.world
+            if file.power.kind == "none":
+                emulated.plug_in()
         # Parts that end with this process need no ledger behind it; every other part does.
         passing = Ledger(journal.folder / "ledgers", calendar, durable=False)
         guard = Guard(

@@ -153,6 +153,8 @@ class Served:
 
     def _serve_relay(self, rig: EmulatedRig, link: Path) -> None:
         kind = rig.file.power.kind
+        if kind == "none":
+            raise UsageError(f"{rig.file.rig} has no relay")
         if kind in OVER_NETWORK:
             raise UsageError(f"the relay of {rig.file.rig} is a {kind}: it has no serial line")
         cable = Cable(rig.world, rig.relay_line)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.board.esptool import Esptool
+from hil.board.reset import RESET_US, pulse_reset
 from hil.errors import BoardIdentityError, ConfigError, DeviceError, FrameError, PortError
 from hil.wire.espimage import BOOT_OFFSET, parse_image
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Chip", "Flashed", "Flasher", "check_image"]
 
 BAUD = 460_800
-RESET_US = 100_000
 STRAP_US = 150_000
-"""How long EN, then IO0 is held low; the strap has to outlast the capacitor at EN."""
+"""How long IO0 is held low after EN; the strap has to outlast the capacitor at EN."""
 
 SECTOR = 0x1000
 LOWEST_ADDRESS = 0x3F00_0000
@@ -250,8 +250,7 @@ class Flasher:
 
     def restart(self) -> None:
         """Pulse EN; what runs then is what lies in flash."""
-        self._lines(dtr=False, rts=True, for_us=RESET_US)
-        self._lines(dtr=False, rts=False, for_us=0)
+        pulse_reset(self.port)
 
     def _lines(self, *, dtr: bool, rts: bool, for_us: int) -> None:
         self.port.set_lines(dtr=dtr, rts=rts)

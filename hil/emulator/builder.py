@@ -23,7 +23,7 @@ from hil.emulator.faults import FAULTS
 from hil.emulator.mcu import bounds, load_costs
 from hil.emulator.network import Network
 from hil.emulator.partfile import PartFile
-from hil.emulator.relaykinds import EMULATED_RELAYS
+from hil.emulator.relaykinds import EMULATED_RELAYS, Plug
 from hil.emulator.supply import Supplied
 from hil.emulator.uart import Uart
 from hil.errors import ConfigError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hil.emulator.chip import Profile
     from hil.emulator.chip.profile import Draw
     from hil.emulator.mcu import Bound, CostModel
+    from hil.emulator.relaykinds import EmulatedRelay
     from hil.rigfile import Emulation, RigFile
 
 __all__ = ["EmulatedBoard", "EmulatedRig", "build"]
@@ -61,6 +62,12 @@ class EmulatedBoard(Protocol):
     def power_off(self) -> None: ...  # noqa: D102
 
 
+PLUGGED_US = 10_000_000
+"""How long a board without a relay has been running when a rig is opened."""
+PULLED_US = 2_000_000
+"""How long somebody needs to exchange a part."""
+
+
 class EmulatedRig:
     """The emulated parts of one rig; closing it halts them.
 
@@ -70,7 +77,8 @@ class EmulatedRig:
         element: the part on them, behind its own supply wire.
         board: the firmware model.
         esp: the board around it: reset circuit, ROM, flash.
-        relay: the relay board.
+        relay: the relay board, or the plug where there is none.
+        contact: what powers the board.
         relay_line: its serial line.
         network: what the board's network reaches.
         flash: files and configuration of the board.
@@ -100,15 +108,10 @@ class EmulatedRig:
         sda, scl = _pins(file)
         self.lines = Lines(sda_gpio=sda, scl_gpio=scl)
         self.network = Network(self.world, round(emulation.rtt_ms * 1000))
-        relay_line = self.relay_line = Uart(self.world, f"{file.rig} relay")
-        if file.power.kind not in EMULATED_RELAYS:
-            raise ConfigError(
-                f"{file.rig}: a relay of kind {file.power.kind} cannot be emulated",
-                hint=f"kinds: {', '.join(EMULATED_RELAYS)}",
-            )
-        outputs = max(file.power.channels, file.power.channel)
-        self.relay = EMULATED_RELAYS[file.power.kind](relay_line, channels=outputs)
-        self.relay.contacts[file.power.channel - 1].on_switch = self._switch
+        self.relay_line = Uart(self.world, f"{file.rig} relay")
+        self.relay = self._relay()
+        self.contact = self.relay.contacts[file.power.channel - 1]
+        self.contact.on_switch = self._switch
         for fault in faults:
             FAULTS[fault].before(self)
         self._part_file = self._open_part_file()
@@ -119,7 +122,8 @@ class EmulatedRig:
         self.esp = _esp(self, emulation)
         for fault in faults:
             FAULTS[fault].after(self)
-        serialport.register(file.rig, "relay", relay_line)
+        if not isinstance(self.relay, Plug):
+            serialport.register(file.rig, "relay", self.relay_line)
         serialport.register(file.rig, "board", self.board.uart)
 
     @property
@@ -196,7 +200,31 @@ class EmulatedRig:
 
     def power_on(self) -> None:
         """Switch the relay by hand, where no host does."""
-        self.relay.contacts[self.file.power.channel - 1].drive(True)
+        self.contact.drive(True)
+
+    def plug_in(self) -> None:
+        """Give a board without a relay its power; it has started before anybody listens to it."""
+        self.power_on()
+        self.world.sleep(PLUGGED_US)
+        self.board.uart.received.clear()
+
+    def replug(self, memory: Memory) -> None:
+        """Pull the plug of a board without a relay, exchange the part, and plug in again."""
+        self.contact.drive(False)
+        self.world.sleep(PULLED_US)
+        self.insert(memory)
+        self.contact.drive(True)
+
+    def _relay(self) -> EmulatedRelay:
+        power = self.file.power
+        if power.kind == "none":
+            return Plug(self.world)
+        if power.kind not in EMULATED_RELAYS:
+            raise ConfigError(
+                f"{self.file.rig}: a relay of kind {power.kind} cannot be emulated",
+                hint=f"kinds: {', '.join(EMULATED_RELAYS)}",
+            )
+        return EMULATED_RELAYS[power.kind](self.relay_line, channels=max(power.channels, power.channel))
 
     def _switch(self, on: bool) -> None:
         if on:

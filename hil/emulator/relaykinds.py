@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hil.emulator.httprelays import EmulatedShellyGen1, EmulatedShellyGen2, EmulatedTasmota
-from hil.emulator.relay import EmulatedLcus
+from hil.emulator.relay import Contact, EmulatedLcus
 from hil.emulator.serialrelays import EmulatedDevantech, EmulatedKmtronic, EmulatedModbus, EmulatedNumato
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hil.emulator.relay import Contact
+    from hil.clock import World
     from hil.emulator.uart import Uart
 
-__all__ = ["EMULATED_RELAYS", "OVER_NETWORK", "EmulatedRelay"]
+__all__ = ["EMULATED_RELAYS", "OVER_NETWORK", "EmulatedRelay", "Plug"]
 
 
 class EmulatedRelay(Protocol):
@@ -22,6 +22,20 @@ class EmulatedRelay(Protocol):
 
     @property
     def contacts(self) -> list[Contact]: ...  # noqa: D102
+
+
+class Plug:
+    """No relay: somebody plugs the board in by hand.
+
+    Args:
+        world: whose time passes.
+
+    Attributes:
+        contacts: the plug.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.contacts = [Contact(world)]
 
 
 class RelayFactory(Protocol):

@@ -55,7 +55,7 @@ def connect(rig: Rig, cloud: RigCloud, registration: Registration) -> Connection
 
 def again(rig: Rig) -> Connection:
     """Restart the board and wait for its first connection."""
-    rig.power_cycle()
+    rig.start_again()
     return rig.next_connection()
 
 

@@ -67,6 +67,7 @@ def test_software_only_is_slower_on_the_same_board(
 
 
 @pytest.mark.req("HIL-CONN-005")
+@pytest.mark.needs("power")
 def test_it_connects_again_after_a_power_cycle(rig: Rig, connected: Connection) -> None:
     assert connected.connack == 0, connected.explain()
     rig.power_cycle()

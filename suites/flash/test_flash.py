@@ -53,7 +53,7 @@ def watched(rig: Rig) -> Iterator[Watched]:
     watched = Watched(rig, rigflash.flasher(rig))
     yield watched
     if watched.ran:
-        rigflash.start_again(rig, watched.flasher)
+        rig.start_again()
 
 
 @pytest.mark.req("HIL-FLASH-001")

@@ -46,12 +46,11 @@ def run(folder: Path, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Flash once; returns the rig, the folder holds the journal."""
     started: list[object] = []
     monkeypatch.setattr(rigflash, "flasher", lambda rig, **options: worker)
-    monkeypatch.setattr(rigflash, "start_again", lambda rig, worker: started.append(worker))
     with samples.begin(folder) as journal:
         board = SimpleNamespace(mcu="esp32", mac="02:e0:7e:00:60:8b")
         rig: Any = SimpleNamespace(
             name="bench", emulated=None, journal=journal, file=SimpleNamespace(board=board),
-            firmware_sha256="that of before", started=started,
+            firmware_sha256="that of before", started=started, start_again=lambda: started.append(rig),
         )  # fmt: skip
         try:
             rigflash.flash(rig, IMAGE, 0x1000)
