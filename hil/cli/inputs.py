@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["moment", "read_bytes"]
 
 
-def moment(text: str | None) -> float:
-    """The date of ``--at`` in seconds since the epoch; now if it is not given.
+def moment(text: str | None, option: str = "--at") -> float:
+    """The date that ``option`` names in seconds since the epoch; now if it is not given.
 
     Raises:
         UsageError: not a date.
@@ -26,7 +26,7 @@ def moment(text: str | None) -> float:
         value = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"--at {text!r} is no date: {error}", hint="for example 2025-01-31T12:00:00Z"
+            f"{option} {text!r} is no date: {error}", hint="for example 2025-01-31T12:00:00Z"
         ) from error
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
