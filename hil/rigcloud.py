@@ -58,6 +58,7 @@ class RigCloud:
         self.session = CloudSession(rig.file.cloud, allow_aws=rig.allow_aws, calendar=rig.calendar)
         self._registrar: Registrar | None = None
         self._mqtt: RigEndpoint | None = None
+        self._known: dict[bytes, Registration] = {}
 
     def __enter__(self) -> RigCloud:
         with ExitStack() as stack:
@@ -150,6 +151,26 @@ class RigCloud:
         policy = self.ensure_policy()
         return self.registrar.from_csr(
             pem(request, "CERTIFICATE REQUEST"), thing=name, policy=policy, renew=renew
+        )
+
+    def registered(self, element: Element, *, slot: int = 0) -> Registration:
+        """How the element's key is registered: the last registration while it stands, else a new one.
+
+        It stands while the certificate is active, with its thing and a policy, and the key is the same.
+        """
+        key = element.public_key(slot)
+        known = self._known.get(key)
+        if known is None or not self._stands(known):
+            known = self._known[key] = self.register(element, slot=slot)
+        return known
+
+    def _stands(self, registration: Registration) -> bool:
+        record = self.session.registry.certificate(registration.certificate_id)
+        return (
+            record is not None
+            and record.status == "ACTIVE"
+            and len(record.policies) == 1
+            and [thing.name for thing in record.things] == [registration.thing]
         )
 
     def unregistered(self, certificate: str) -> Registration:

@@ -108,8 +108,14 @@ class Device:
 
 
 @pytest.fixture
-def device(rig: Rig, cloud: RigCloud, element: Element) -> Device:
-    """The board, registered with the key of its element, before an endpoint that can be told to fail."""
+def device_of(rig: Rig, cloud: RigCloud) -> Callable[[Registration], Device]:
+    """The board with a registration, before an endpoint that can be told to fail."""
     if not cloud.serves:
         pytest.skip("not applicable: the board meets an endpoint that is not this program's")
-    return Device(rig, cloud, cloud.register(element))
+    return lambda registration: Device(rig, cloud, registration)
+
+
+@pytest.fixture
+def device(device_of: Callable[[Registration], Device], cloud: RigCloud, element: Element) -> Device:
+    """The board, registered with the key of its element."""
+    return device_of(cloud.registered(element))

@@ -16,11 +16,14 @@ from hil.rigcloud import KEY_FILE
 from hil.tls.software import load_point
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from hil.cloud.registration import Registration
     from hil.element.device import Element
     from hil.measure.connect import Connection
     from hil.rig import Rig
     from hil.rigcloud import RigCloud
+    from suites.connect.conftest import Device
 
 pytestmark = pytest.mark.needs("mqtt", "cloud", "sign", element="provisioned")
 
@@ -57,6 +60,22 @@ def again(rig: Rig) -> Connection:
     """Restart the board and wait for its first connection."""
     rig.start_again()
     return rig.next_connection()
+
+
+def allowed_only(
+    rig: Rig, cloud: RigCloud, element: Element, policy: str, rules: Mapping[str, Sequence[str]]
+) -> Registration:
+    """The board with a certificate of its own and a policy that allows these actions on these resources."""
+    session = cloud.session
+    arn = f"arn:aws:iot:{session.region}:{session.account_id}"
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": [f"{arn}:{name}" for name in resources]}
+        for action, resources in rules.items()
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    own = self_signed(ElementSigningKey(element, SLOT), f"CN={policy}", at=rig.calendar.time() - 60, days=30)
+    name = cloud.registrar.ensure_policy(policy, text)
+    return cloud.registrar.without_ca(armour(own), thing=cloud.thing, policy=name)
 
 
 @pytest.mark.req("HIL-CONN-010")
@@ -112,15 +131,50 @@ def test_a_policy_for_another_client_id_refuses_the_board(
     rig: Rig, cloud: RigCloud, element: Element
 ) -> None:
     """Registered and active, but the policy lets somebody else connect."""
-    session = cloud.session
-    arn = f"arn:aws:iot:{session.region}:{session.account_id}"
-    document = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn}:client/somebody-else"}
-    text = json.dumps({"Version": "2012-10-17", "Statement": [document]})
-    policy = cloud.registrar.ensure_policy("somebody-else", text)
-    own = self_signed(ElementSigningKey(element, SLOT), "CN=denied", at=rig.calendar.time() - 60, days=30)
-    denied = cloud.registrar.without_ca(armour(own), thing=cloud.thing, policy=policy)
+    denied = allowed_only(rig, cloud, element, "somebody-else", {"iot:Connect": ["client/somebody-else"]})
     connection = connect(rig, cloud, denied)
     assert connection.connack is None, "the policy does not allow this client id"
+
+
+@pytest.mark.req("HIL-CONN-017")
+@pytest.mark.parametrize("denied", ["iot:Publish", "iot:Subscribe"])
+def test_what_the_policy_does_not_allow_ends_the_connection(
+    rig: Rig,
+    cloud: RigCloud,
+    element: Element,
+    device_of: Callable[[Registration], Device],
+    denied: str,
+) -> None:
+    """The board gets its CONNACK and is cut off with the first message, or filter, that is not allowed."""
+    name = cloud.session.name(cloud.thing)
+    rules = {
+        "iot:Connect": [f"client/{name}"],
+        "iot:Publish": [f"topic/{name}/*"],
+        "iot:Subscribe": [f"topicfilter/{name}/*"],
+        "iot:Receive": [f"topic/{name}/*"],
+    }
+    del rules[denied]
+    device = device_of(allowed_only(rig, cloud, element, f"no-{denied.partition(':')[2]}", rules))
+    device.start()
+    log = device.connection(ended=True)
+    assert log.verdict == "accepted", f"refused before it could do anything: {log.reason}"
+    assert denied in log.reason, f"ended for another reason: {log.reason}"
+
+
+@pytest.mark.req("HIL-CONN-018")
+def test_an_open_connection_ends_when_its_certificate_is_deactivated(device: Device, cloud: RigCloud) -> None:
+    """It does not live on until the next CONNECT."""
+    device.start()
+    log = device.connection()
+    assert device.wait(lambda: log.verdict == "accepted", 60), f"not let in: {log.reason}"
+    cloud.registrar.deactivate(device.registration.certificate_id)
+    try:
+        assert device.wait(lambda: log.closed_us is not None, 60), "the connection stays open"
+        assert "INACTIVE" in log.reason, f"ended for another reason: {log.reason}"
+        again = device.connection(2, ended=True)
+        assert again.verdict == "refused", f"let in again: {again.reason}"
+    finally:
+        cloud.registrar.activate(device.registration.certificate_id)
 
 
 @pytest.mark.req("HIL-CONN-015")

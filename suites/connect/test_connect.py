@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("mqtt", "cloud", element="provisioned")
 @pytest.fixture
 def connected(rig: Rig, cloud: RigCloud, element: Element) -> Connection:
     """The board connects with the key in slot 0, from its start."""
-    cloud.configure_board(cloud.register(element), key="ATCA:0")
+    cloud.configure_board(cloud.registered(element), key="ATCA:0")
     return rig.next_connection()
 
 
