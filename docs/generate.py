@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from advisorpage import device_advisor_page
 from elementpage import element_coverage_page
 
 from hil.errors import EXIT_CODES
@@ -83,6 +84,7 @@ PAGES = {
     "rig-file.md": rig_file_page,
     "exit-codes.md": exit_codes_page,
     "element-coverage.md": element_coverage_page,
+    "device-advisor.md": device_advisor_page,
 }
 """File: what makes its content."""
 

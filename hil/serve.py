@@ -15,7 +15,7 @@ from hil.cloud.local.endpoint import Endpoint
 from hil.cloud.local.faults import Fault
 from hil.cloud.local.front import Front
 from hil.cloud.local.handover import Handover, void
-from hil.cloud.local.pki import ServerPki
+from hil.cloud.local.pki import CHAIN_KINDS, ServerPki
 from hil.cloud.local.server import LocalCloudServer
 from hil.cloud.recipe import board_recipe
 from hil.cloud.session import CloudSession
@@ -205,12 +205,13 @@ class Served:
             local.on_registration(
                 lambda event: endpoint.publish(event.topic, event.payload(), now=rig.world.now)
             )
-        root = endpoint.pki.root("ec").public_bytes(Encoding.PEM).decode()
+        # Both, as AWS asks of devices: which chain it shows depends on what the client offers.
+        roots = b"".join(endpoint.pki.root(kind).public_bytes(Encoding.PEM) for kind in CHAIN_KINDS)
         mqtt: dict[str, Any] = {
             "host": front.host,
             "port": front.port,
             "server_name": host,
-            "ca_pem": root,
+            "ca_pem": roots.decode(),
         }
         if not _is_loopback(front.host):
             name = wanted.names[0] if wanted.names else front.host

@@ -26,7 +26,6 @@ __all__ = [
     "JITTER",
     "LINEAR",
     "NOISE_US",
-    "QUALIFICATION",
     "SuiteOffer",
     "broad_wildcards",
     "gaps",
@@ -34,18 +33,6 @@ __all__ = [
     "jitter",
     "suite_offer",
 ]
-
-QUALIFICATION = frozenset(
-    {
-        "TLS_Incorrect_Subject_Name_Server_Cert",
-        "TLS_Unsecure_Server_Cert",
-        "TLS_Connect",
-        "MQTT_Connect",
-        "MQTT_Subscribe",
-        "MQTT_Publish",
-    }
-)
-"""The cases of the qualification programme in the guide of December 2021; today's list is longer."""
 
 # -- cipher suites ------------------------------------------------------------------------------
 

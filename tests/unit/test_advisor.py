@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,10 +19,12 @@ from hil.cloud.advisor import (
     jitter,
     suite_offer,
 )
+from hil.cloud.advisorcases import CASES
 from hil.cloud.local.faults import SessionLog
 from hil.emulator.boards.mongoose_manners import Backoff, Manners
 from hil.errors import ConfigError, UsageError
 
+SUITES = Path(__file__).parents[2] / "suites" / "connect"
 CONNECTING_US = 60_000
 ROUNDS = 2000
 
@@ -114,3 +118,9 @@ def test_wildcards_beyond_the_device_are_found(document: str, broad: int) -> Non
 def test_what_is_no_policy_is_refused() -> None:
     with pytest.raises(ConfigError):
         broad_wildcards(["[]"])
+
+
+def test_every_case_of_the_table_has_its_test_and_every_test_its_case() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in SUITES.glob("test_device_advisor_*.py")]
+    tried = [found for source in sources for found in re.findall(r'req\("AWS-DA-(\w+)"\)', source)]
+    assert sorted(tried) == sorted(case.id for case in CASES)
