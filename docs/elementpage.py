@@ -75,9 +75,6 @@ NO_METHOD: Mapping[str, str] = {
     "MAC unlisted modes": "both blocks from TempKey, or a source bit without TempKey: no use is known",
     "CheckMac unlisted modes": "as MAC",
     "Sign internal with buffer bit": "not described publicly; TempKey is the source all the same",
-    "Verify validate external": "the 508A alone can do it; `validate` by a parent's signature is offered",
-    "Write data word": "`write_slot` writes whole blocks",
-    "Write OTP word": "the whole zone is written at once, before the data lock",
 }
 """Why the driver has no method for a form; ``Element.execute(Command(…))`` sends anything."""
 

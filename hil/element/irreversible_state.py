@@ -3,7 +3,8 @@
 As in :mod:`hil.element.irreversible`, every function takes a permit and sends nothing on a guess.
 
 Sources: ATECC508A data sheet DS20005927A (DS508) sections 9.3, 9.4, 9.19 and 9.20;
-ATECC608A-TFLXTLS data sheet DS40002138A section 5 for what a 508A lacks.
+ATECC608A-TFLXTLS data sheet DS40002138A section 5 for what a 508A lacks; for SecureBoot also Microchip's
+AN3539 "Migrating from the ATECC508A to the ATECC608B".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hil.element.change import change, covers, retried, send_once
 from hil.element.zones import check_length, check_slot
 from hil.errors import ElementError, UsageError
 from hil.guard.operations import Operation
-from hil.wire.atecc import Command, Opcode, Status
+from hil.wire.atecc import STATUS_MEANING, Command, Opcode, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +33,16 @@ __all__ = [
     "derive_key",
     "hkdf_into_slot",
     "increment_counter",
+    "secure_boot_check_stored",
+    "secure_boot_check_stored_mac",
     "secure_boot_copy",
-    "secure_boot_store",
     "set_key_validity",
     "update_extra",
     "update_selector",
+    "validate_by_certificate",
 ]
+
+_SHA_BLOCK = 64
 
 _USER_EXTRA, _SELECTOR = 84, 85
 
@@ -202,32 +207,122 @@ def set_key_validity(
     return _matched(element, run)
 
 
-@discreet
-def secure_boot_store(element: Element, digest: bytes, permit: Permit, *, signature: bytes = b"") -> bool:
-    """Store the digest of new firmware (608, mode 06); ``signature`` unless the mode is FullDig.
+def validate_by_certificate(
+    element: Element, slot: int, before: bytes, after: bytes, signature: bytes, permit: Permit
+) -> bool:
+    """Validate the public key in ``slot`` by a certificate that holds it (508A, 9.20, ValidateExternal).
+
+    The element hashes the signed part of the certificate with the key from its own slot in the middle,
+    and verifies the signature with the parent key, which SlotConfig.ReadKey names.
+
+    Args:
+        element: a 508A: a 608 cannot hash a stored key into a digest.
+        slot: 8 to 15.
+        before: what is signed in front of the 64 bytes ``X ‖ Y``: whole blocks of 64 bytes.
+        after: what is signed behind them.
+        signature: 64 bytes ``R ‖ S``.
+        permit: for ``KEY_VALIDITY``.
 
     Returns:
-        False if the element does not accept the signature.
+        Whether the signature was good; if not, nothing changed.
+
+    Raises:
+        UsageError: another part, or ``before`` is no row of whole blocks; nothing irreversible was sent.
+        ElementError: 0F, e.g. as the key is not where X509format wants it.
     """
-    return _secure_boot(element, 0x06, digest, signature, permit)
+    covers(element, permit, Operation.KEY_VALIDITY, check_slot(slot))
+    check_length(signature, 64, "the signature")
+    if len(before) % _SHA_BLOCK:
+        raise UsageError(
+            f"{len(before)} bytes in front of the public key are no whole blocks of {_SHA_BLOCK}",
+            hint="a certificate for this is laid out so that the key begins a block of the hash",
+        )
+    if not element.is_508:
+        raise UsageError("only a 508A validates a public key by a certificate", hint="use set_key_validity")
+    whole = len(after) // _SHA_BLOCK * _SHA_BLOCK
+    command = Command(Opcode.VERIFY, 0x01, slot, signature)
+
+    def run() -> None:
+        with element.exchange():
+            element.sha_start()
+            _hash_blocks(element, before)
+            element.sha_public(slot)
+            _hash_blocks(element, after[:whole])
+            element.sha_end(after[whole:])
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            with permit.armed([command]):
+                send_once(element, command, lambda _: element.info_key_valid(slot))
+
+    return _matched(element, run)
+
+
+def _hash_blocks(element: Element, data: bytes) -> None:
+    for at in range(0, len(data), _SHA_BLOCK):
+        element.sha_update(data[at : at + _SHA_BLOCK])
+
+
+def secure_boot_check_stored(element: Element, digest: bytes, permit: Permit) -> bool:
+    """Whether firmware is what :func:`secure_boot_copy` has accepted, by its digest alone (608, mode 06).
+
+    The mode is called FullStore and stores nothing: the element compares the digest with the stored one,
+    or verifies the stored signature over it (AN3539 section 2.1.1). The guard wants a permit for every
+    mode of SecureBoot but Full.
+    """
+    return _secure_boot(element, 0x06, check_length(digest, 32, "the digest"), permit)
 
 
 @discreet
+def secure_boot_check_stored_mac(
+    element: Element, digest: bytes, io_key: bytes, permit: Permit, *, signature: bytes = b""
+) -> bool:
+    """The same with the digest encrypted and the answer authenticated (mode 86).
+
+    Args:
+        element: the element.
+        digest: 32 bytes.
+        io_key: the IO protection key.
+        permit: for ``SECURE_BOOT``.
+        signature: the stored signature, where SecureBootMode is FullSig; it goes into the proof.
+
+    Raises:
+        ElementError: status 01: the MAC is wrong, someone answered for the element.
+    """
+    covers(element, permit, Operation.SECURE_BOOT, None)
+    check_length(digest, 32, "the digest")
+    if signature:
+        check_length(signature, 64, "the signature")
+
+    def run() -> bool:
+        with element.exchange():
+            key = digests.secure_boot_key(io_key, element.nonce_random().tempkey)
+            expected = digests.secure_boot_mac(key, digest, signature, 0x86)
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            command = Command(Opcode.SECUREBOOT, 0x86, 0, digests.xor(digest, key))
+            with permit.armed([command]):
+                return send_once(element, command, None, len(expected)) == expected
+
+    proofs: list[bool] = []
+    if not _matched(element, lambda: proofs.append(run())):
+        return False
+    if not proofs[-1]:
+        meaning = f"{STATUS_MEANING[Status.MISCOMPARE]}: the MAC of the answer is wrong"
+        raise ElementError(Opcode.SECUREBOOT.label, Status.MISCOMPARE, meaning)
+    return True
+
+
 def secure_boot_copy(element: Element, digest: bytes, signature: bytes, permit: Permit) -> bool:
     """Check firmware and copy its digest or signature into its slot (608, mode 07).
 
     Returns:
         False if the element does not accept the signature.
     """
-    return _secure_boot(element, 0x07, digest, check_length(signature, 64, "the signature"), permit)
-
-
-def _secure_boot(element: Element, mode: int, digest: bytes, signature: bytes, permit: Permit) -> bool:
-    covers(element, permit, Operation.SECURE_BOOT, None)
     check_length(digest, 32, "the digest")
-    if signature:
-        check_length(signature, 64, "the signature")
-    command = Command(Opcode.SECUREBOOT, mode, 0, digest + signature)
+    return _secure_boot(element, 0x07, digest + check_length(signature, 64, "the signature"), permit)
+
+
+def _secure_boot(element: Element, mode: int, data: bytes, permit: Permit) -> bool:
+    covers(element, permit, Operation.SECURE_BOOT, None)
+    command = Command(Opcode.SECUREBOOT, mode, 0, data)
     return _matched(element, lambda: change(element, permit, [command]))
 
 

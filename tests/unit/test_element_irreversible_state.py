@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.element import digests, irreversible_state
+from hil.element import digests, irreversible_state, irreversible_words
 from hil.element.commands608 import KdfSource
 from hil.element.device import Element
 from hil.errors import DeviceError, ElementError, GuardRefusal, UsageError
@@ -186,20 +186,20 @@ def test_validity_after_a_lost_answer_is_asked_of_the_element() -> None:
 
 
 @pytest.mark.parametrize(("status", "good"), [(0, True), (1, False)])
-def test_secure_boot_store_and_copy(status: int, good: bool) -> None:
-    store = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
-    element, permit, _ = setup(Operation.SECURE_BOOT, None, [(store, bytes((status,)))])
-    assert irreversible_state.secure_boot_store(element, BLOCK, permit) is good
+def test_secure_boot_by_what_is_stored_and_by_copying(status: int, good: bool) -> None:
+    stored = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
+    element, permit, _ = setup(Operation.SECURE_BOOT, None, [(stored, bytes((status,)))])
+    assert irreversible_state.secure_boot_check_stored(element, BLOCK, permit) is good
     copy = Command(Opcode.SECUREBOOT, 7, 0, BLOCK + POINT)
     element, permit, _ = setup(Operation.SECURE_BOOT, None, [(copy, bytes((status,)))])
     assert irreversible_state.secure_boot_copy(element, BLOCK, POINT, permit) is good
 
 
 def test_a_refusal_is_raised() -> None:
-    store = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
-    element, permit, _ = setup(Operation.SECURE_BOOT, None, [(store, b"\x0f")])
+    stored = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
+    element, permit, _ = setup(Operation.SECURE_BOOT, None, [(stored, b"\x0f")])
     with pytest.raises(ElementError, match="0x0F"):
-        irreversible_state.secure_boot_store(element, BLOCK, permit)
+        irreversible_state.secure_boot_check_stored(element, BLOCK, permit)
 
 
 CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] = [
@@ -219,7 +219,20 @@ CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] =
         9,
         lambda e, p: irreversible_state.set_key_validity(e, 9, BLOCK, POINT, bytes(19), p),
     ),
-    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_store(e, BLOCK, p)),
+    (
+        Operation.KEY_VALIDITY,
+        9,
+        lambda e, p: irreversible_state.validate_by_certificate(e, 9, b"", b"", POINT, p),
+    ),
+    (Operation.WRITE_SLOT, 9, lambda e, p: irreversible_words.write_slot_word(e, 9, 0, b"word", p)),
+    (Operation.WRITE_OTP, None, lambda e, p: irreversible_words.clear_otp_bits(e, 0, b"word", p)),
+    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_check_stored(e, BLOCK, p)),
+    (
+        Operation.SECURE_BOOT,
+        None,
+        lambda e, p: irreversible_state.secure_boot_check_stored_mac(e, BLOCK, BLOCK, p),
+    ),
+    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_copy(e, BLOCK, POINT, p)),
 ]
 
 

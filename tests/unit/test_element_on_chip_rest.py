@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from hil.element import digests
 from hil.element import irreversible_state as state
+from hil.element import irreversible_words as words
 from hil.element.commands608 import KdfSource, ShaTarget
 from hil.element.device import Element
 from hil.emulator.standalone import EmulatedElement, emulated_element
-from hil.errors import ElementError
+from hil.errors import ElementError, UsageError
 from hil.guard.operations import Operation
 from hil.guard.permit import issue
 from tests.unit.chip_bench import (
@@ -34,7 +35,7 @@ from tests.unit.chip_bench import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hil.guard.permit import Permit, RpcCall
     from hil.wire.atecc import Command
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 IO_KEY, KEY = bytes(range(0x80, 0xA0)), bytes(range(32))
 OTHER = hashlib.sha256(b"another image").digest()
 FULL_BOTH, FULL_SIGNATURE, FULL_DIGEST = 1, 2, 3
+EMPTY: Mapping[int, tuple[int, int]] = {}
+PUB_INFO = 0x02
 SLOTS = {0: (0x6487, ECC_PRIVATE), 4: (0x8F8F, DATA_KEY), 6: (0x0F8F, DATA_KEY), 15: (0x0F0F, ECC_PUBLIC)}
 """SlotConfig and KeyConfig; all others hold open data."""
 
@@ -52,9 +55,12 @@ class Bench:
 
     part: EmulatedElement
     element: Element
+    fault_when_armed: str = ""
 
     @contextmanager
     def arm(self, permit: Permit, actions: Sequence[Command | RpcCall]) -> Iterator[None]:
+        if self.fault_when_armed:
+            self.part.faults.add(self.fault_when_armed, times=3)
         yield
 
     def allow(self, operation: Operation, slot: int | None = None) -> Permit:
@@ -62,17 +68,25 @@ class Bench:
 
 
 @contextmanager
-def bench(name: str, boot: int = FULL_BOTH) -> Iterator[Bench]:
+def bench(
+    name: str,
+    slots: Mapping[int, tuple[int, int]] = EMPTY,
+    *,
+    boot: int = FULL_BOTH,
+    otp_mode: int | None = None,
+) -> Iterator[Bench]:
     with emulated_element(name) as part:
         memory = part.memory
         for slot in range(16):
-            rules, key = SLOTS.get(slot, (0x0F0F, DATA_KEY))
+            rules, key = {**SLOTS, **slots}.get(slot, (0x0F0F, DATA_KEY))
             memory.set_config(20 + 2 * slot, rules.to_bytes(2, "little"))
             memory.set_config(96 + 2 * slot, key.to_bytes(2, "little"))
         if part.profile.family == 608:
             memory.set_config(69, b"\x84")  # the latch asks for an authorisation with slot 4
             memory.set_config(70, (15 << 12 | 8 << 8 | boot).to_bytes(2, "little"))
             memory.set_config(90, bytes.fromhex("0E60"))
+        if otp_mode is not None:
+            memory.set_config(18, bytes((otp_mode,)))
         memory.set_private_key(0, TEST_SCALAR)
         memory.set_slot(4, KEY)
         memory.set_slot(6, IO_KEY)
@@ -127,14 +141,21 @@ def test_secure_boot_with_a_proof(name: str) -> None:
 @pytest.mark.parametrize("boot", [FULL_SIGNATURE, FULL_DIGEST])
 def test_a_copied_image_is_accepted_by_its_digest_alone(name: str, boot: int) -> None:
     signature = sign(host_key(), DIGEST)
-    with bench(name, boot) as b:
+    with bench(name, boot=boot) as b:
         permit = b.allow(Operation.SECURE_BOOT)
         assert not state.secure_boot_copy(b.element, OTHER, signature, permit)
         assert state.secure_boot_copy(b.element, DIGEST, signature, permit)
         kept = signature if boot == FULL_SIGNATURE else DIGEST
         assert b.element.read_slot(8).startswith(kept)
-        assert state.secure_boot_store(b.element, DIGEST, permit)
-        assert not state.secure_boot_store(b.element, OTHER, permit)
+        assert state.secure_boot_check_stored(b.element, DIGEST, permit)
+        assert not state.secure_boot_check_stored(b.element, OTHER, permit)
+        proof = signature if boot == FULL_SIGNATURE else b""
+        check = state.secure_boot_check_stored_mac
+        assert check(b.element, DIGEST, IO_KEY, permit, signature=proof)
+        assert not check(b.element, OTHER, IO_KEY, permit, signature=proof)
+        assert b.element.read_slot(8).startswith(kept), "nothing was stored"
+        with pytest.raises(ElementError, match="the MAC of the answer is wrong"):
+            check(b.element, DIGEST, IO_KEY, permit, signature=signature if not proof else bytes(64))
 
 
 @ON_608
@@ -215,3 +236,92 @@ def test_a_stored_key_goes_into_the_digest_of_a_508a() -> None:
 def test_what_is_read_and_computed(name: str, what: Callable[[Element], object], expected: object) -> None:
     with bench(name) as b:
         assert what(b.element) == expected
+
+
+def test_a_stored_key_is_validated_by_a_certificate_that_holds_it() -> None:
+    parent = host_key()
+    before, after = bytes(range(128)), bytes(range(100))
+    certificate = before + TEST_POINT + after
+    with bench("atecc508a", {14: (0x0F0D, ECC_PUBLIC | PUB_INFO), 13: (0x0F0F, ECC_PUBLIC)}) as b:
+        memory = b.part.memory
+        memory.set_public_key(13, point(parent))
+        memory.set_public_key(14, TEST_POINT, validity=0xA)
+        memory.set_config(92, b"\x53")  # the key is the third of five blocks
+        permit = b.allow(Operation.KEY_VALIDITY, 14)
+        signature = sign(parent, hashlib.sha256(certificate).digest())
+        for wrong in (sign(parent, OTHER), signature[:63] + bytes((signature[63] ^ 1,))):
+            assert not state.validate_by_certificate(b.element, 14, before, after, wrong, permit)
+            assert not b.element.info_key_valid(14)
+        assert state.validate_by_certificate(b.element, 14, before, after, signature, permit)
+        assert b.element.info_key_valid(14)
+        memory.set_public_key(14, TEST_POINT, validity=0xA)
+        elsewhere = sign(parent, hashlib.sha256(before[64:] + TEST_POINT + after).digest())
+        with pytest.raises(ElementError, match="0x0F"):
+            state.validate_by_certificate(b.element, 14, before[64:], after, elsewhere, permit)
+        with pytest.raises(UsageError, match="no whole blocks"):
+            state.validate_by_certificate(b.element, 14, before[1:], after, signature, permit)
+    with bench("atecc608b") as b:
+        permit = b.allow(Operation.KEY_VALIDITY, 15)
+        with pytest.raises(UsageError, match="only a 508A"):
+            state.validate_by_certificate(b.element, 15, before, after, signature, permit)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_certificate_is_offered_again_only_if_it_had_no_effect(lost: bool) -> None:
+    parent = host_key()
+    with bench("atecc508a", {14: (0x0F0D, ECC_PUBLIC | PUB_INFO), 13: (0x0F0F, ECC_PUBLIC)}) as b:
+        b.part.memory.set_public_key(13, point(parent))
+        b.part.memory.set_public_key(14, TEST_POINT, validity=0xA)
+        if lost:
+            b.fault_when_armed = "wrong-crc"
+        signature = sign(parent, hashlib.sha256(TEST_POINT).digest())
+        permit = b.allow(Operation.KEY_VALIDITY, 14)
+        assert state.validate_by_certificate(b.element, 14, b"", b"", signature, permit)
+        assert sent(b, "Verify") == 1
+
+
+def sent(b: Bench, label: str) -> int:
+    """How many commands of that name the part has heard."""
+    return sum(one.command.label == label for one in b.part.log if one.command is not None)
+
+
+EVERY = pytest.mark.parametrize("name", ["atecc508a", "atecc608a", "atecc608b", "atecc608-next"])
+
+
+@EVERY
+def test_a_word_of_an_open_slot_is_written(name: str) -> None:
+    with bench(name, {9: (0x000F, DATA_KEY), 10: (0x100F, DATA_KEY)}) as b:
+        permit = b.allow(Operation.WRITE_SLOT, 9)
+        words.write_slot_word(b.element, 9, 52, b"word", permit)
+        words.write_slot_word(b.element, 9, 68, b"last", permit)
+        content = bytes(range(72))
+        assert b.element.read_slot(9) == content[:52] + b"word" + content[56:68] + b"last"
+        for slot, offset, data in ((9, 72, b"word"), (9, 2, b"word"), (9, -4, b"word"), (9, 0, b"words")):
+            with pytest.raises(UsageError):
+                words.write_slot_word(b.element, slot, offset, data, permit)
+        for slot in (0, 4, 10):  # a private key, a secret, PubInvalid
+            with pytest.raises(UsageError, match="takes no words"):
+                words.write_slot_word(b.element, slot, 0, b"word", b.allow(Operation.WRITE_SLOT, slot))
+        b.part.memory.set_config(89, b"\xfd")
+        with pytest.raises(UsageError, match="slot 9 is locked"):
+            words.write_slot_word(b.element, 9, 0, b"word", permit)
+        assert sent(b, "Write") == 2
+
+
+def test_a_word_whose_answer_was_lost_is_read_back_and_not_written_twice() -> None:
+    with bench("atecc608b", {9: (0x000F, DATA_KEY)}) as b:
+        b.part.faults.add("power-lost-after-write")
+        words.write_slot_word(b.element, 9, 0, b"word", b.allow(Operation.WRITE_SLOT, 9))
+        assert b.element.read_slot(9)[:4] == b"word"
+        assert sent(b, "Write") == 1
+
+
+def test_bits_of_an_otp_zone_in_consumption_mode_are_cleared_for_good() -> None:
+    with bench("atecc508a", otp_mode=0x55) as b:
+        permit = b.allow(Operation.WRITE_OTP)
+        assert words.clear_otp_bits(b.element, 36, bytes.fromhex("F0FFFFFE"), permit).hex() == "f0fffffe"
+        assert words.clear_otp_bits(b.element, 36, bytes.fromhex("0FFFFFFF"), permit).hex() == "00fffffe"
+        assert b.element.read_otp()[32:44].hex() == "ffffffff" + "00fffffe" + "ffffffff"
+    for name, mode in (("atecc508a", 0xAA), ("atecc608b", 0)):
+        with bench(name, otp_mode=mode) as b, pytest.raises(UsageError, match="can be consumed"):
+            words.clear_otp_bits(b.element, 0, bytes(4), b.allow(Operation.WRITE_OTP))

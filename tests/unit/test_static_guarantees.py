@@ -21,7 +21,7 @@ HEAD = """
 from hil.board import espidf_irreversible, irreversible as by_firmware
 from hil.board.calls import MongooseCalls
 from hil.board.espidf import EspIdfBoard
-from hil.element import irreversible, irreversible_state
+from hil.element import irreversible, irreversible_state, irreversible_words
 from hil.element.device import Element
 from hil.guard.guard import Facts, Guard
 from hil.guard.operations import Operation
@@ -44,6 +44,8 @@ FORGOTTEN = {
     "write_otp": "irreversible.write_otp(element, bytes(64))",
     "increment_counter": "irreversible_state.increment_counter(element, 0)",
     "derive_key": "irreversible_state.derive_key(element, 5)",
+    "write_slot_word": 'irreversible_words.write_slot_word(element, 9, 0, b"word")',
+    "validate_by_certificate": "irreversible_state.validate_by_certificate(element, 9, b'', b'', bytes(64))",
     "update_extra": "irreversible_state.update_extra(element, 1)",
     "by firmware: set_config": "by_firmware.atca_set_config(board, bytes(128))",
     "by firmware: lock_zone": 'by_firmware.atca_lock_zone(board, "config")',

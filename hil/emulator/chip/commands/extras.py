@@ -240,7 +240,11 @@ MODE_SIGNATURE, MODE_DIGEST = 2, 3
 
 
 def secure_boot(x: Execution) -> bytes:
-    """Check a code digest by its signature, or against what an earlier FullCopy stored."""
+    """Check a code digest by its signature, or against what an earlier FullCopy stored.
+
+    FullStore stores nothing: it compares with the stored digest, or verifies the stored signature
+    (Microchip AN3539 section 2.1.1, DS40002138A section 5.2.3.2).
+    """
     gate(x, "use key")
     latch_bit, nonce_bit = (2, 3) if x.knobs.secure_boot_bits == "b2 latch, b3 nonce" else (3, 4)
     setting = words.secure_boot_word(
