@@ -37,38 +37,29 @@ COUNT_MIN = 4
 COUNT_MAX = 155
 """Largest count byte of a group (DS508 section 9.1.1)."""
 
-_POLY = 0x8005
-
-
-def _reversed(byte: int) -> int:
-    return int(f"{byte:08b}"[::-1], 2)
-
-
-def _table() -> tuple[int, ...]:
-    """Remainders by the *bit-reversed* input byte already folded in: one lookup a byte."""
-    rows = []
-    for byte in range(256):
-        register = _reversed(byte) << 8
-        for _ in range(8):
-            register = ((register << 1) ^ _POLY if register & 0x8000 else register << 1) & 0xFFFF
-        rows.append(register)
-    return tuple(rows)
-
-
-_TABLE = _table()
-_REVERSED = tuple(_reversed(byte) for byte in range(256))
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_Q = 0x8003
+"""x^15 + x + 1: the CRC's polynomial 8005 with its x^16 is ``_Q`` times (x + 1)."""
+_FOLDS = tuple((15 * n, (1 << 15 * n) - 1, n) for n in (64, 32, 16, 8, 4, 2, 1))
+"""Modulo ``_Q``, x^15 is x + 1, and squared again and again: x^15n is x^n + 1 for n = 2, 4, 8 …"""
 
 
 def crc16(data: bytes) -> bytes:
     """CRC-16 as sent, two bytes, low byte first.
 
     Polynomial 8005, start 0, input bits least significant first, register shifts left
-    (DS508 section 9.1.3).
+    (DS508 section 9.1.3). The message is one long polynomial over GF(2); its remainder modulo
+    ``_Q`` comes from a few folds of the whole, that modulo (x + 1) is the parity of its bits. That takes
+    a fraction of the time of a table by bytes, which would be half of what a short command costs.
     """
-    register = 0
-    for byte in data:
-        register = ((register << 8) & 0xFFFF) ^ _TABLE[_REVERSED[register >> 8] ^ byte]
-    return bytes((register & 0xFF, register >> 8))
+    rest = int.from_bytes(data.translate(_REVERSED), "big") << 16
+    parity = rest.bit_count() & 1
+    for width, mask, n in _FOLDS:
+        while high := rest >> width:
+            rest = rest & mask ^ high ^ high << n
+    if rest.bit_count() & 1 != parity:
+        rest ^= _Q
+    return rest.to_bytes(2, "little")
 
 
 class WordAddress(IntEnum):

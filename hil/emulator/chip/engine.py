@@ -268,7 +268,8 @@ class Engine:
         """ECDSA, 64 bytes."""
         from hil.emulator.chip import ecc
 
-        return self.faults.signature(key, digest) or ecc.sign(key, digest)
+        broken = self.faults.signature(key, digest) if self.faults.any else None
+        return broken or ecc.sign(key, digest)
 
     def ecc_fault(self) -> bool:
         """Whether this ECC operation fails by chance."""
