@@ -46,6 +46,14 @@ class RigWitness:
         element = self._element()
         return None if element is None else element.read_config()
 
+    def firmware_serial(self) -> str:
+        """See :meth:`hil.guard.requirements.Witness.firmware_serial`."""
+        board = self._rig.mongoose_board
+        if board is None:
+            raise DeviceError(f"{self._rig.name} has no firmware with a driver of its own")
+        config = board.atca_get_config()
+        return (config[0:4] + config[8:13]).hex()
+
     def _element(self) -> Element | None:
         bus = self._rig.bus_or_none
         if bus is None:

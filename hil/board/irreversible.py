@@ -13,7 +13,7 @@ import msgspec
 
 from hil.discretion import discreet
 from hil.errors import UsageError
-from hil.guard.permit import RpcCall
+from hil.guard.roads import rpc_call
 
 if TYPE_CHECKING:
     from hil.board.calls import MongooseCalls
@@ -30,19 +30,17 @@ def atca_set_config(board: MongooseCalls, config: bytes, permit: Permit) -> None
     """Write the configuration zone (128 bytes; the firmware leaves 0 to 15 and the lock bytes)."""
     if len(config) != 128:
         raise UsageError(f"a configuration has 128 bytes, not {len(config)}")
-    with permit.armed([RpcCall("ATCA.SetConfig")]):
-        board.rpc.call("ATCA.SetConfig", {"config": config})
+    _call(board, "ATCA.SetConfig", {"config": config}, permit)
 
 
 def atca_lock_zone(board: MongooseCalls, zone: Literal["config", "data"], permit: Permit) -> None:
     """Lock a zone without comparing a CRC."""
-    with permit.armed([RpcCall("ATCA.LockZone")]):
-        board.rpc.call("ATCA.LockZone", {"zone": 0 if zone == "config" else 1})
+    _call(board, "ATCA.LockZone", {"zone": 0 if zone == "config" else 1}, permit)
 
 
 def atca_generate_key(board: MongooseCalls, slot: int, permit: Permit) -> bytes:
     """Let the element make a new private key in ``slot``; returns ``X ‖ Y``, 64 bytes."""
-    with permit.armed([RpcCall("ATCA.GenKey", slot)]):
+    with permit.armed([rpc_call("ATCA.GenKey", {"slot": slot})]):
         return board.rpc.call_as(_PublicKey, "ATCA.GenKey", {"slot": slot}).pubkey
 
 
@@ -73,5 +71,10 @@ def atca_set_key(
     params: dict[str, object] = {"slot": slot, "ecc": private, "key": key}
     if write_key is not None:
         params |= {"wkey": write_key, "wkslot": write_key_slot}
-    with permit.armed([RpcCall("ATCA.SetKey", slot)]):
-        board.rpc.call("ATCA.SetKey", params)
+    _call(board, "ATCA.SetKey", params, permit)
+
+
+def _call(board: MongooseCalls, method: str, params: dict[str, object], permit: Permit) -> None:
+    """Exactly these arguments are armed, and sent."""
+    with permit.armed([rpc_call(method, params)]):
+        board.rpc.call(method, params)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hil.discretion import discreet
 from hil.errors import DeviceTimeout, FrameError, HilError, RpcError, UsageError
+from hil.guard.unguarded import refuse_unguarded
 from hil.wire.digest import UNAUTHENTICATED, rpc_auth, rpc_challenge
 from hil.wire.mgrpc import Response, decode_response, decode_value, encode_request
 
@@ -97,12 +98,12 @@ class RpcClient:
 
     Attributes:
         before_send: called with method and parameters before anything is sent; the guard's hook.
-            It refuses by raising.
+            It refuses by raising. Without a guard whatever would need a permit is refused.
     """
 
     def __init__(self, channel: Channel, *, credentials: Credentials | None = None) -> None:
         self.channel = channel
-        self.before_send: Callable[[str, Mapping[str, object]], None] = lambda method, params: None
+        self.before_send: Callable[[str, Mapping[str, object]], None] = refuse_unguarded
         self._credentials = credentials
         self._next_id = FIRST_ID + channel.clock.now % FIRST_ID
         self._busy = False

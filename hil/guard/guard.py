@@ -173,6 +173,8 @@ class Guard:
             coverage.check(permit, action, self.rules)
         if not self.owns_rig():
             raise GuardRefusal("the rig's lock was lost", hint="start again; nothing was sent")
+        if any(isinstance(a, RpcCall) and a.method.startswith("ATCA.") for a in actions):
+            self._check_firmware(permit)
         with self.ledger.hold(permit.serial):
             ours = {armed.intent.number for armed in self._armed if armed.permit.serial == permit.serial}
             if any(entry.intent not in ours for entry in self.ledger.open_intents(permit.serial)):
@@ -204,6 +206,25 @@ class Guard:
                 self._armed.remove(armed)
                 outcome = _outcome(len(actions), len(armed.actions), ended=ended, refused=refused)
                 self._conclude(armed, actions, outcome, quietly=not ended)
+
+    def _check_firmware(self, permit: Permit) -> None:
+        """The firmware's own calls act on the element that it is configured for: is it the same one?
+
+        Raises:
+            GuardRefusal: it is another one, or nobody can say.
+        """
+        try:
+            found = None if self.witness is None else self.witness.firmware_serial()
+        except DeviceError as error:
+            raise GuardRefusal(
+                f"{permit!r}: which element the firmware talks to cannot be read: {error.message}",
+                hint="nothing was sent; start the firmware with the element connected",
+            ) from error
+        if found != permit.serial:
+            raise GuardRefusal(
+                f"{permit!r}: the firmware talks to element {found}; nothing was sent",
+                hint="compare sys.atca.i2c_addr of the firmware with `address` in the rig file",
+            )
 
     def _conclude(
         self, armed: _Armed, actions: Sequence[Command | RpcCall], outcome: str | None, *, quietly: bool
@@ -300,18 +321,18 @@ class Guard:
             return 0
         return max(0, since + WRITE_US - self._clock.now)
 
-    def take_spoken(self, name: str) -> Permit | None:
+    def take_spoken(self, *names: str) -> Permit | None:
         """Use up the admission of a call that was checked; for the filter of the serial line.
 
         Raises:
-            GuardRefusal: no call of that name was checked just before.
+            GuardRefusal: no call of one of these names was checked just before.
         """
         for entry in self._spoken:
-            if entry[0] == name:
+            if entry[0] in names:
                 self._spoken.remove(entry)
                 return entry[1]
         raise GuardRefusal(
-            f"refused before a byte was sent: {name!r} written to the console by hand",
+            f"refused before a byte was sent: {names[0]!r} written to the console by hand",
             hint="use the board's own methods, which the guard can check",
         )
 

@@ -5,8 +5,8 @@ once more, so that a call that somebody writes to the console as raw bytes meets
 call takes effect when it is complete, and the write that would complete it is the one that is
 refused: it does not matter into how many writes it was cut.
 
-What is compared are names, not meanings: every call of the two services, every command of the list,
-must be one that the guard has admitted just before, once.
+What is compared are names, not meanings: every call of the services, every file that the firmware
+obeys, every command of the list must be one that the guard has admitted just before, once.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ __all__ = ["GuardedLine", "Speech"]
 Speech = Literal["rpc", "console"]
 
 _ESCAPE = re.compile(r"\\u00([0-9A-Fa-f]{2})")
-_CALL = re.compile(r'"method"\s*:\s*"((?:atca|i2c)\.[^"]*)"', re.IGNORECASE)
+_CALL = re.compile(r'"method"\s*:\s*"((?:atca|i2c|ota)\.[^"]*)"', re.IGNORECASE)
 _MASK = re.compile(r"ecdh_slots_mask", re.IGNORECASE)
-_HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read"})
+_FILE = re.compile(r'"(?:filename|dst)"\s*:\s*"[^"]*(?:conf[^"/]*\.json|\.js)"', re.IGNORECASE)
+_FILE_CALLS = ("fs.put", "fs.rename", "fs.get", "fs.remove")
+"""Which of them it is, the guard has looked at; by hand none of them gets at such a file."""
+_HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read", "ota.status"})
 _KEPT = 400
 """Characters behind the last call that are remembered: more than any ``"method": "…"`` has."""
 
@@ -106,6 +109,10 @@ class GuardedLine:
         if mask is not None:
             self._guard.take_spoken("config.set")
             end = mask.end()
+        file = _FILE.search(text, end)
+        if file is not None:
+            self._guard.take_spoken(*_FILE_CALLS)
+            end = file.end()
         return raw[-_KEPT:] if end == 0 else text[end:][-_KEPT:]
 
     def _look_at_lines(self, data: bytes) -> str:

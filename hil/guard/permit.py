@@ -27,12 +27,14 @@ class RpcCall(msgspec.Struct, frozen=True):
     """Something irreversible that is called by a name instead of being sent as a packet.
 
     A firmware call (``ATCA.GenKey``), a console command (``generate-keys``), a command of a program
-    that burns fuses (``espefuse burn-efuse``), or ``power off``. Its arguments are not kept: they
-    may be keys.
+    that burns fuses (``espefuse burn-efuse``), or ``power off``. Its arguments are not kept, they
+    may be keys; where method and slot do not say everything, their digest is
+    (:func:`hil.guard.roads.rpc_call`).
     """
 
     method: str
     slot: int | None = None
+    arguments: str | None = None
 
 
 class PermitIssuer(Protocol):

@@ -112,6 +112,16 @@ class Witness(Protocol):
         """The 128 configuration bytes, read now; None if this rig has no way to read them."""
         ...
 
+    def firmware_serial(self) -> str:
+        """The serial number of the element that the firmware's own driver talks to, 18 hex digits.
+
+        Its address is a setting of the firmware and need not be that of the rig file.
+
+        Raises:
+            DeviceError: the firmware cannot be asked, or found no element.
+        """
+        ...
+
 
 class Case(msgspec.Struct, frozen=True):
     """One request for a permit, with everything that decides about it.

@@ -12,6 +12,7 @@ in :mod:`hil.guard.programs`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
 
     from hil.guard.permit import Permit
 
-__all__ = ["CONSOLE_ROADS", "RPC_ROADS", "BusWrite", "covered_by", "misfit", "rpc_actions"]
+__all__ = [
+    "CONSOLE_ROADS",
+    "RPC_ROADS",
+    "BusWrite",
+    "covered_by",
+    "misfit",
+    "rpc_actions",
+    "rpc_call",
+]
 
 _NAME_OF_MASK = "sys.atca.ecdh_slots_mask"
 _USUAL_MASK = 0x0C
@@ -56,14 +65,37 @@ def _plain_call(method: str) -> Callable[[Mapping[str, Any]], list[Action]]:
     return lambda params: [RpcCall(method)]
 
 
-def _slot_call(method: str) -> Callable[[Mapping[str, Any]], list[Action]]:
+def _slot_call(method: str, *, content: bool = False) -> Callable[[Mapping[str, Any]], list[Action]]:
+    """A call for one slot; with ``content`` what it puts there is part of the call."""
+
     def actions(params: Mapping[str, Any]) -> list[Action]:
         slot = _integer(params, "slot", method)
         if not 0 <= slot <= 15:
             raise GuardRefusal(f"refused {method}: there is no slot {slot}")
-        return [RpcCall(method, slot)]
+        return [RpcCall(method, slot, _digest(method, params) if content else None)]
 
     return actions
+
+
+def _digest(method: str, params: Mapping[str, Any]) -> str:
+    """What tells one set of arguments from another, and does not give them away."""
+    try:
+        return hashlib.sha256(msgspec.json.encode(params, order="sorted")).hexdigest()
+    except (TypeError, ValueError, OverflowError):
+        # Not chained: the codec's message may show an argument.
+        raise GuardRefusal(f"refused {method}: its arguments are no plain values") from None
+
+
+def rpc_call(method: str, params: Mapping[str, Any]) -> RpcCall:
+    """The action to arm a permit with, for one firmware call with exactly these arguments.
+
+    Raises:
+        GuardRefusal: the call needs no permit, or its arguments cannot be read.
+    """
+    match rpc_actions(method, params):
+        case [RpcCall() as call]:
+            return call
+    raise GuardRefusal(f"{method} is no call that a permit could be for")
 
 
 def _bus_write(params: Mapping[str, Any]) -> list[Action]:
@@ -98,10 +130,25 @@ def _config_set(params: Mapping[str, Any]) -> list[Action]:
     return []
 
 
+def _file_written(method: str, name_of: str) -> Callable[[Mapping[str, Any]], list[Action]]:
+    """Files that the firmware obeys at its next start: a mask set there never passes ``Config.Set``."""
+
+    def actions(params: Mapping[str, Any]) -> list[Action]:
+        name = params.get(name_of)
+        if isinstance(name, str) and not _OBEYED_FILE.search(name):
+            return []
+        return [RpcCall(f"{method} {name}", None, _digest(method, params))]
+
+    return actions
+
+
+_OBEYED_FILE = re.compile(r"(?:^|/)conf[^/]*\.json$|\.js$", re.IGNORECASE)
+"""Configuration layers (``conf0.json`` … ``conf9.json``, vendor layers) and scripts (``init.js``)."""
+
 RPC_ROADS: Mapping[str, Callable[[Mapping[str, Any]], list[Action]]] = {
     "ATCA.SetConfig": _plain_call("ATCA.SetConfig"),
     "ATCA.LockZone": _plain_call("ATCA.LockZone"),
-    "ATCA.SetKey": _slot_call("ATCA.SetKey"),
+    "ATCA.SetKey": _slot_call("ATCA.SetKey", content=True),
     "ATCA.GenKey": _slot_call("ATCA.GenKey"),
     "ATCA.Sign": _slot_call("ATCA.Sign"),
     "ATCA.AES": _slot_call("ATCA.AES"),
@@ -111,10 +158,17 @@ RPC_ROADS: Mapping[str, Callable[[Mapping[str, Any]], list[Action]]] = {
     "I2C.ReadRegB": _register_read("I2C.ReadRegB"),
     "I2C.ReadRegW": _register_read("I2C.ReadRegW"),
     "Config.Set": _config_set,
+    "FS.Put": _file_written("FS.Put", "filename"),
+    "FS.Rename": _file_written("FS.Rename", "dst"),
 }
 """Method → what it does to the element, from its parameters."""
 
-_HARMLESS = frozenset({"ATCA.GetConfig", "ATCA.GetPubKey", "I2C.Scan", "I2C.Read"})
+_HARMLESS = frozenset(
+    {"ATCA.GetConfig", "ATCA.GetPubKey", "I2C.Scan", "I2C.Read", "OTA.Status", "FS.Get", "FS.List",
+     "FS.ListExt", "FS.Remove", "FS.Mkfs", "FS.Mount", "FS.Umount"}
+)  # fmt: skip
+_SERVICES = ("atca.", "i2c.", "ota.", "fs.")
+"""Services of which every call is irreversible that is not known to be harmless."""
 
 USES_KEY = frozenset({"ATCA.Sign", "ATCA.AES"})
 """Calls that are irreversible only if the slot's key counts its uses."""
@@ -146,7 +200,7 @@ def rpc_actions(method: str, params: Mapping[str, Any]) -> list[Action]:
     """What a call does to the bus or the element; empty for a harmless one.
 
     A firmware may look methods up by prefix or whatever their case, so that everything that looks
-    like one of the two services and is not known exactly is not taken for harmless.
+    like one of these services and is not known exactly is not taken for harmless.
 
     Raises:
         GuardRefusal: the parameters cannot be read, or could be read in two ways.
@@ -154,8 +208,8 @@ def rpc_actions(method: str, params: Mapping[str, Any]) -> list[Action]:
     road = RPC_ROADS.get(method)
     if road is not None:
         return road(params)
-    if method.lower().startswith(("atca.", "i2c.")) and method not in _HARMLESS:
-        return [RpcCall(method)]
+    if method.lower().startswith(_SERVICES) and method not in _HARMLESS:
+        return [RpcCall(method, None, _digest(method, params))]
     return []
 
 
@@ -169,6 +223,8 @@ def covered_by(permit: Permit, call: RpcCall) -> bool:
         return permit.operation is Operation.BOARD_FUSE
     operations = _COVERED.get(call.method, frozenset({Operation.FIRMWARE_DEFINED}))
     if permit.operation not in operations or call.slot != permit.slot:
+        return False
+    if call.method == "ATCA.SetKey" and call.arguments is None:
         return False
     return call.method != "ATCA.LockZone" or permit.lock_crc is None
 

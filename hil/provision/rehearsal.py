@@ -112,6 +112,10 @@ class _Sight:
         """See :class:`hil.guard.requirements.Witness`."""
         return self._element.read_config()
 
+    def firmware_serial(self) -> str:
+        """See :class:`hil.guard.requirements.Witness`; a twin hangs on no board."""
+        raise DeviceError("a twin in memory has no firmware that could be called")
+
 
 def rehearse(bench: Bench) -> Rehearsal:
     """Carry out the element's part of a plan on a twin.

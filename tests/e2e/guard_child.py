@@ -13,6 +13,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hil import provision
 from hil.element import irreversible, irreversible_state
 from hil.element.device import Element
 from hil.errors import HilError
@@ -21,7 +22,6 @@ from hil.guard.ledger import Ledger
 from hil.guard.operations import Operation, classify
 from hil.i2c.trace import TracedBus
 from hil.oneshot import one_rig
-from hil.provision import Contents
 from hil.rigguard import named_config
 from hil.wire.atecc import decode_command
 
@@ -123,15 +123,19 @@ def lock_config(rig: Rig) -> None:
 
 def lock_data(rig: Rig) -> None:
     config = rig.element.config
-    contents = Contents.zeros(config)
+    contents = provision.Contents.zeros(config)
     about = facts(rig, config=config.to_bytes(), data=contents.covered())
     permit = rig.guard.permit(Operation.LOCK_DATA, about)
     irreversible.lock_data(rig.element, contents.slots, contents.otp, permit)
 
 
+def write_contents(rig: Rig) -> None:
+    provision.write_contents(rig.element, rig.guard, provision.Contents.zeros(rig.element.config))
+
+
 def lock_slot(rig: Rig) -> None:
-    about = facts(rig, slot=9, config=rig.element.read_config())
-    irreversible.lock_slot(rig.element, 9, rig.guard.permit(Operation.LOCK_SLOT, about))
+    about = facts(rig, slot=10, config=rig.element.read_config())
+    irreversible.lock_slot(rig.element, 10, rig.guard.permit(Operation.LOCK_SLOT, about))
 
 
 def generate_key(rig: Rig) -> None:
@@ -167,13 +171,15 @@ ACTS: dict[str, Callable[[Rig], None]] = {
     "update-extra": update_extra,
 }
 
+PREPARATIONS = {"write-contents": write_contents}
+
 
 def main(path: str, operation: str, step: str) -> int:
     with one_rig(path, allow_irreversible=frozenset(os.environ.get("TEST_SERIALS", "").split())) as rig:
         rig.need_start()
         install(step)
         try:
-            ACTS[operation](rig)
+            (ACTS | PREPARATIONS)[operation](rig)
         except HilError as error:
             print(f"refused: {error}", flush=True)
             return 1

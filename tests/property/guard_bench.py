@@ -86,6 +86,9 @@ class Sight:
     def __init__(self, bus: I2CBus) -> None:
         self._bus = bus
 
+    def firmware_serial(self) -> str:
+        return self.serial()  # one part, on one bus
+
     def serial(self) -> str:
         return Element(self._bus, ADDRESS, PART).serial_number().hex()
 

@@ -68,6 +68,7 @@ class Part:
         self.seen_config = config
         self.physical = physical
         self.error: Exception | None = None
+        self.firmware_sees: str | None = None
         self.looks = 0
 
     def fail(self, error: Exception) -> None:
@@ -77,6 +78,11 @@ class Part:
         if self.error is not None:
             raise self.error
         return self.seen_serial
+
+    def firmware_serial(self) -> str:
+        if self.error is not None:
+            raise self.error
+        return self.firmware_sees or self.seen_serial
 
     def config(self) -> bytes | None:
         self.looks += 1

@@ -14,16 +14,18 @@ from hil.guard.operations import Operation
 from hil.guard.permit import RpcCall
 from hil.guard.programs import FUSE_COMMANDS, HARMLESS_COMMANDS
 from hil.guard.requirements import Facts
+from hil.guard.roads import rpc_call
 from hil.wire.atecc import Command, Opcode
 from hil.wire.mgrpc import encode_frame, encode_request
 
-from .guard_bench import CONFIG, COUNT, INFO, LOCK, SERIAL, Part, framed, make_guard
+from .guard_bench import CONFIG, COUNT, INFO, LOCK, OTHER_SERIAL, SERIAL, Part, framed, make_guard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.guard.guard import Guard
 
+GEN_1 = RpcCall("ATCA.GenKey", 1)
 LIMITED_0 = CONFIG[:20] + bytes((CONFIG[20] | 0x20,)) + CONFIG[21:]
 
 CLOSED: list[tuple[str, dict[str, Any]]] = [
@@ -61,6 +63,16 @@ CLOSED: list[tuple[str, dict[str, Any]]] = [
     ("Config.Set", {"config": {"sys": {"atca": {"ecdh_slots_mask": 0x0D}}}}),
     ("Config.Set", {"key": "sys.atca.ecdh_slots_mask", "value": 1}),
     ("Config.Set", {"config": {"sys": {"atca": {"ecdh_slots_mask": "0xf"}}}}),
+    ("FS.Put", {"filename": "conf9.json", "data": ""}),
+    ("FS.Put", {"filename": "/mnt/conf5.json", "data": ""}),
+    ("FS.Put", {"filename": "CONF_vendor.JSON", "data": ""}),
+    ("FS.Put", {"filename": "init.js", "data": ""}),
+    ("FS.Put", {"filename": 7, "data": ""}),
+    ("FS.Put", {"data": ""}),
+    ("FS.Rename", {"src": "a.txt", "dst": "conf9.json"}),
+    ("fs.put", {"filename": "a.txt", "data": ""}),
+    ("OTA.Update", {"url": "http://192.0.2.1/fw.zip"}),
+    ("OTA.Begin", {}),
 ]
 
 
@@ -83,6 +95,12 @@ def test_every_firmware_road_is_closed(tmp_path: Path, method: str, params: dict
         ("Config.Set", {"config": {"wifi": {"sta": {"enable": True}}}}),
         ("Config.Set", {"config": {"sys": {"atca": {"ecdh_slots_mask": 0x0C, "enable": True}}}}),
         ("Sys.Reboot", {}),
+        ("FS.Put", {"filename": "ecc.crt.pem", "data": ""}),
+        ("FS.Put", {"filename": "conf.d/readme.txt", "data": ""}),
+        ("FS.Get", {"filename": "conf9.json"}),
+        ("FS.Remove", {"filename": "conf9.json"}),
+        ("FS.Rename", {"src": "conf9.json", "dst": "conf9.bak"}),
+        ("OTA.Status", {}),
     ],
 )
 def test_harmless_calls_pass(tmp_path: Path, method: str, params: dict[str, Any]) -> None:
@@ -148,10 +166,48 @@ def test_the_firmwares_own_configuration_write_carries_the_permitted_bytes(tmp_p
 def test_a_key_and_a_content_are_different_permits(tmp_path: Path) -> None:
     guard = make_guard(tmp_path)
     permit = guard.permit(Operation.WRITE_SLOT, Facts(SERIAL, slot=4))
-    with permit.armed([RpcCall("ATCA.SetKey", 4)]):
-        with pytest.raises(GuardRefusal, match="different permits"):
-            guard.check_rpc("ATCA.SetKey", {"slot": 4, "ecc": True, "key": b"k" * 32})
-        guard.check_rpc("ATCA.SetKey", {"slot": 4, "ecc": False, "key": b"k" * 32})
+    data = {"slot": 4, "ecc": False, "key": b"k" * 32}
+    private = data | {"ecc": True}
+    with permit.armed([rpc_call("ATCA.SetKey", private)]), pytest.raises(GuardRefusal, match="different per"):
+        guard.check_rpc("ATCA.SetKey", private)
+    with permit.armed([rpc_call("ATCA.SetKey", data)]):
+        guard.check_rpc("ATCA.SetKey", data)
+
+
+@pytest.mark.parametrize("other", [{"key": b"q" * 32}, {"wkslot": 4}, {"ecc": 0}, {"wkey": b"k" * 32}])
+def test_a_key_call_carries_exactly_the_armed_arguments(tmp_path: Path, other: dict[str, Any]) -> None:
+    guard = make_guard(tmp_path)
+    permit = guard.permit(Operation.WRITE_SLOT, Facts(SERIAL, slot=4))
+    with pytest.raises(GuardRefusal, match="does not cover"), permit.armed([RpcCall("ATCA.SetKey", 4)]):
+        pytest.fail("must not be armed without its arguments")
+    params = {"slot": 4, "ecc": False, "key": b"k" * 32}
+    with permit.armed([rpc_call("ATCA.SetKey", params)]):
+        with pytest.raises(GuardRefusal, match="needs a permit"):
+            guard.check_rpc("ATCA.SetKey", params | other)
+        guard.check_rpc("ATCA.SetKey", params)
+
+
+def test_what_needs_no_permit_cannot_be_armed() -> None:
+    for method, params in (("Sys.GetInfo", {}), ("I2C.Write", {"addr": 0x60, "data_hex": ""})):
+        with pytest.raises(GuardRefusal, match="no call that a permit"):
+            rpc_call(method, params)
+
+
+def test_the_firmware_must_talk_to_the_very_element_of_the_permit(tmp_path: Path) -> None:
+    """Its driver's address is a setting of its own: another part may hang on the same bus."""
+    part = Part()
+    guard = make_guard(tmp_path, witness=part)
+    permit = guard.permit(Operation.GENERATE_KEY, Facts(SERIAL, slot=1))
+    part.firmware_sees = OTHER_SERIAL
+    with pytest.raises(GuardRefusal, match=f"talks to element {OTHER_SERIAL}"), permit.armed([GEN_1]):
+        pytest.fail("must not be armed")
+    part.error = RpcError("ATCA.GetConfig", 404, "no element")
+    with pytest.raises(GuardRefusal, match="cannot be read: ATCA"), permit.armed([GEN_1]):
+        pytest.fail("must not be armed")
+    assert guard.ledger.entries(SERIAL) == [], "an intent was written"
+    part.error = part.firmware_sees = None
+    with permit.armed([GEN_1]):
+        guard.check_rpc("ATCA.GenKey", {"slot": 1})
 
 
 def test_an_error_of_the_firmware_is_a_known_result(tmp_path: Path) -> None:
@@ -166,6 +222,24 @@ def test_an_error_of_the_firmware_is_a_known_result(tmp_path: Path) -> None:
     with pytest.raises(RpcError):
         call()
     assert guard.ledger.open_intents(SERIAL) == []
+
+
+def test_a_file_that_the_firmware_obeys_can_be_permitted_with_its_content(tmp_path: Path) -> None:
+    guard = make_guard(tmp_path)
+    _, guarded = rpc_line(guard)
+    params = {"filename": "conf9.json", "data": "e30="}
+    frame = encode_frame(encode_request(1, "FS.Put", params))
+    permit = guard.permit(Operation.FIRMWARE_DEFINED, Facts(SERIAL))
+    with permit.armed([rpc_call("FS.Put", params)]):
+        with pytest.raises(GuardRefusal, match="needs a permit"):
+            guard.check_rpc("FS.Put", params | {"data": "e31="})
+        guard.check_rpc("FS.Put", params)
+        guarded.write(frame)
+    with pytest.raises(GuardRefusal, match="by hand"):
+        guarded.write(frame)
+    read = {"filename": "conf9.json", "offset": 0, "len": 10}
+    guard.check_rpc("FS.Get", read)
+    guarded.write(encode_frame(encode_request(2, "FS.Get", read)))
 
 
 # -- programs -----------------------------------------------------------------------------------
@@ -282,6 +356,9 @@ def test_a_call_written_by_hand_is_refused_however_it_is_cut(tmp_path: Path, cut
         '{"method":"\\u0041TCA.GenKey","params":{"slot":0}}',
         '{"\\u006dethod":"ATCA.GenKey","params":{"slot":0}}',
         '{"method":"Config.Set","params":{"config":{"sys":{"atca":{"ecdh_slots_mask":1}}}}}',
+        '{"method":"FS.Put","params":{"filename":"conf9.json","data":""}}',
+        '{"method":"FS.Rename","params":{"src":"a","dst":"init.js"}}',
+        '{"method":"OTA.Update","params":{}}',
     ],
 )
 def test_other_spellings_are_refused_too(tmp_path: Path, text: str) -> None:

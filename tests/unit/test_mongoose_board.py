@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,7 @@ from hil.errors import (
 )
 from hil.guard.operations import Operation
 from hil.guard.permit import RpcCall, issue
+from hil.guard.roads import rpc_call
 from hil.i2c.mongoose import MongooseI2C
 from hil.wire.mgrpc import (
     HANDSHAKE,
@@ -114,7 +115,38 @@ def device(uart: Uart) -> ScriptedDevice:
 
 @pytest.fixture
 def board(device: ScriptedDevice, world: World) -> MongooseBoard:
-    return MongooseBoard(serialport.open_port("emu://board-test/board", clock=world))
+    """Nothing hangs on the scripted board that could be spoilt: its calls pass without a guard."""
+    board = MongooseBoard(serialport.open_port("emu://board-test/board", clock=world))
+    board.rpc.before_send = lambda method, params: None
+    return board
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("ATCA.GenKey", {"slot": 0}),
+        ("ATCA.LockZone", {"zone": 1}),
+        ("ATCA.Sign", {"slot": 0}),
+        ("I2C.Write", {"addr": 0x60, "data_hex": "030717800000398d"}),
+        ("I2C.Write", {"addr": 0x60, "data_hex": "0307"}),
+        ("I2C.WriteRegB", {"addr": 0x60, "reg": 3, "value": 7}),
+        ("Config.Set", {"config": {"sys": {"atca": {"ecdh_slots_mask": 1}}}}),
+    ],
+)
+def test_without_a_guard_nothing_is_sent_that_would_need_a_permit(
+    device: ScriptedDevice, world: World, method: str, params: dict[str, Any]
+) -> None:
+    board = MongooseBoard(serialport.open_port("emu://board-test/board", clock=world))
+    with pytest.raises(GuardRefusal, match="no guard watches|fragment"):
+        board.rpc.call(method, params)
+    assert bytes(device.raw) == b""
+
+
+def test_without_a_guard_what_is_harmless_passes(device: ScriptedDevice, world: World) -> None:
+    device.methods["I2C.Write"] = lambda params: None
+    board = MongooseBoard(serialport.open_port("emu://board-test/board", clock=world))
+    board.i2c_write(0x60, bytes.fromhex("030730000000035d"))  # Info
+    assert dict(device.requests)["I2C.Write"]["data_hex"] == "030730000000035d"
 
 
 def test_the_exchange_on_the_wire_is_handshake_then_frames(
@@ -459,7 +491,9 @@ def test_irreversible_calls_arm_their_permit_with_the_very_call(
         RpcCall("ATCA.GenKey", 1),
         RpcCall("ATCA.LockZone"),
         RpcCall("ATCA.SetConfig"),
-        RpcCall("ATCA.SetKey", 0),
+        rpc_call(
+            "ATCA.SetKey", {"slot": 0, "ecc": True, "key": b"\x01" * 32, "wkey": bytes(32), "wkslot": 4}
+        ),
     ]
     zone = dict(device.requests)["ATCA.LockZone"]
     assert zone == {"zone": 1}
