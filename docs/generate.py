@@ -7,6 +7,7 @@ from pathlib import Path
 
 from advisorpage import device_advisor_page
 from elementpage import element_coverage_page
+from guardpage import guard_page
 
 from hil.errors import EXIT_CODES
 from hil.rigfile import CAPABILITIES
@@ -85,6 +86,7 @@ PAGES = {
     "exit-codes.md": exit_codes_page,
     "element-coverage.md": element_coverage_page,
     "device-advisor.md": device_advisor_page,
+    "guard.md": guard_page,
 }
 """File: what makes its content."""
 

@@ -23,9 +23,9 @@ import msgspec
 from hil.wire.atecc import Command, Opcode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["IRREVERSIBLE", "LOCKS", "Irreversible", "Operation", "classify", "slot_of"]
+__all__ = ["BEYOND_PACKETS", "IRREVERSIBLE", "LOCKS", "Irreversible", "Operation", "classify", "slot_of"]
 
 
 class Operation(StrEnum):
@@ -148,6 +148,36 @@ IRREVERSIBLE: tuple[Irreversible, ...] = (
     ),
 )  # fmt: skip
 """Opcode-level definitions of what can be seen in a packet."""
+
+BEYOND_PACKETS: Mapping[Operation, tuple[str, str, str]] = {
+    Operation.LIMITED_USE: (
+        "any command that uses a key whose SlotConfig counts its uses (bit 5); every key, as long as the "
+        "configuration was not read",
+        "one of a fixed number of uses is gone, and with the last one the key",
+        "DS508 3.2.5",
+    ),
+    Operation.UNKNOWN_COMMAND: (
+        "any opcode that no data sheet names",
+        "nobody knows what it does",
+        "",
+    ),
+    Operation.BOARD_FUSE: (
+        "commands and options of esptool and espefuse that burn fuses, or can",
+        "a burnt fuse of the microcontroller stays burnt",
+        "espressif/esptool docs/en/espefuse",
+    ),
+    Operation.FIRMWARE_DEFINED: (
+        "a call, console command or file whose effect the firmware decides",
+        "whatever the firmware makes of it",
+        "",
+    ),
+    Operation.CUT_POWER: (
+        "the relay goes off while something irreversible is being sent",
+        "a torn word; in a configuration or key perhaps the end of the part",
+        "DS508 8",
+    ),
+}
+"""The operations that are not seen in one packet: condition, meaning, source."""
 
 _KNOWN = frozenset(int(opcode) for opcode in Opcode)
 

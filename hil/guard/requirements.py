@@ -160,12 +160,14 @@ class Requirement(msgspec.Struct, frozen=True):
         met: whether it holds.
         unmet: what is missing, in words.
         hint: what to do.
+        why: which misfortune it keeps away, for ``docs/guard.md``.
     """
 
     name: str
     met: Callable[[Case], bool]
     unmet: Callable[[Case], str]
     hint: str
+    why: str
 
 
 def config_digest(config: bytes) -> str:
@@ -237,48 +239,60 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         lambda case: case.owned,
         lambda case: "this process does not own the rig",
         "run through the rig, so that its lock is held",
+        "two processes on one rig mix their commands; a lock of the kernel falls with its holder, "
+        "so that no stale file can fake it",
     ),
     Requirement(
         "serial number read",
         lambda case: case.seen is not None,
         lambda case: f"the element's serial number cannot be read{case.why_unseen}",
         "wire, power and name the element so that it can be read",
+        "what a rig file says about the part was written some day by somebody; only the part says "
+        "who it is now",
     ),
     Requirement(
         "serial number equal",
         lambda case: case.seen is None or case.seen == case.facts.serial,
         lambda case: f"the element in the rig is {case.seen}, not {case.facts.serial}",
         "somebody exchanged the part, or a serial number was copied",
+        "the part was exchanged between the command and the act, or the caller speaks of another one",
     ),
     Requirement(
         "rig file names it",
         lambda case: case.emulated_part or case.facts.serial == case.policy.serial,
         lambda case: f"the rig file names {case.policy.serial or 'no element'}",
         "put the part's serial number under `element:` in its own rig file",
+        "a copied rig file names the part of the other bench",
     ),
     Requirement(
         "expendable",
         lambda case: case.emulated_part or case.policy.expendable,
         lambda case: "the rig file does not say that the element is expendable",
         "set `expendable: true` under `element:` only if this part may be used up",
+        "most parts are not there to be used up, and the decision belongs to whoever keeps the "
+        "bench, not to whoever starts a run",
     ),
     Requirement(
         "serial number named",
         lambda case: case.emulated_part or case.facts.serial in case.policy.allowed_serials,
         lambda case: f"element {case.facts.serial} was not named on the command line",
         "add --allow-irreversible SERIAL with the serial number printed on the part's record",
+        "it has to be said for this run, about this part: a flag without a name would hold for "
+        "whatever is plugged in",
     ),
     Requirement(
         "ledger outlives the run",
         lambda case: case.ledger.durable or not case.physical,
         lambda case: "this ledger does not outlive the run",
         "keep the ledgers of physical elements in the user's data folder",
+        "an intent that is thrown away with the run protects nobody",
     ),
     Requirement(
         "ledger closed",
         lambda case: not case.ledger.open_intents(case.facts.serial),
         lambda case: f"an earlier operation on element {case.facts.serial} has no known result",
         "inspect it: hil ledger resolve RIG",
+        "after a crash nobody knows what the part holds; acting on a guess is how it gets lost",
     ),
     Requirement(
         "configuration known",
@@ -287,12 +301,15 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         ),
         lambda case: f"{case.operation} without the configuration it concerns",
         "pass the 128 bytes that are to be in force",
+        "a write or a lock that nobody can compare with an intention cannot be checked, before or after",
     ),
     Requirement(
         "configuration approved",
         _approved,
         _not_approved,
         "review it, then: hil config approve FILE",
+        "a lock is for ever, and somebody has to have read what is locked; the digest binds the "
+        "act to what was read, to the byte",
     ),
     Requirement(
         "content known",
@@ -300,6 +317,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         lambda case: "the content of the data zone is not known, so the lock would go without a checksum",
         "write every slot without a private key and the OTP zone first, or allow lock-data-without-crc "
         "by name in the plan",
+        "the lock carries the checksum of what should be there, so that the element itself "
+        "refuses if a write went wrong",
     ),
     Requirement(
         "lint",
@@ -309,6 +328,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
             + "; ".join(findings_in_the_way(case.policy, case.operation, case.facts))
         ),
         "mend the configuration, or accept a finding by its id",
+        "what was read and approved may still be wrong in a way that only experience shows",
     ),
 )
 """Every condition of a permit, in the order in which a refusal lists them."""

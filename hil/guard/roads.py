@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONSOLE_ROADS",
+    "RPC_MEANINGS",
     "RPC_ROADS",
     "BusWrite",
     "covered_by",
@@ -162,6 +163,24 @@ RPC_ROADS: Mapping[str, Callable[[Mapping[str, Any]], list[Action]]] = {
     "FS.Rename": _file_written("FS.Rename", "dst"),
 }
 """Method → what it does to the element, from its parameters."""
+
+RPC_MEANINGS: Mapping[str, str] = {
+    "ATCA.SetConfig": "writes the configuration zone; the permit's 128 bytes and no others",
+    "ATCA.LockZone": "locks without a checksum: only the data zone, and only with the named exception",
+    "ATCA.SetKey": "writes a key or content into a slot; armed with the digest of its arguments",
+    "ATCA.GenKey": "replaces the private key of a slot",
+    "ATCA.Sign": "uses a key: irreversible if the slot counts its uses",
+    "ATCA.AES": "uses a key: irreversible if the slot counts its uses",
+    "I2C.Write": "bytes to the bus: decoded like any transaction",
+    "I2C.WriteRegB": "two bytes to the bus: a fragment of a command, refused",
+    "I2C.WriteRegW": "three bytes to the bus: a fragment of a command, refused",
+    "I2C.ReadRegB": "writes one byte first: decoded like any transaction",
+    "I2C.ReadRegW": "writes one byte first: decoded like any transaction",
+    "Config.Set": "`sys.atca.ecdh_slots_mask` beyond slots 2 and 3 lets the firmware replace other keys",
+    "FS.Put": "of a `conf*.json` or `*.js`, which the firmware obeys at its next start",
+    "FS.Rename": "to such a name",
+}
+"""Method → what the guard makes of it, for ``docs/guard.md``."""
 
 _HARMLESS = frozenset(
     {"ATCA.GetConfig", "ATCA.GetPubKey", "I2C.Scan", "I2C.Read", "OTA.Status", "FS.Get", "FS.List",

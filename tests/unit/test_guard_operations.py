@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hil.emulator.chip.commands import ALL_FORMS
-from hil.guard.operations import IRREVERSIBLE, Operation, classify, slot_of
+from hil.guard.operations import BEYOND_PACKETS, IRREVERSIBLE, Operation, classify, slot_of
 from hil.guard.slotrules import UNREAD, SlotRules, classify_on, keys_used, operation_slot
 from hil.wire.atecc import Command, Opcode
 
@@ -87,6 +87,12 @@ def test_every_row_says_what_it_means_and_where_it_is_written() -> None:
         assert row.meaning
         assert row.source
         assert row.condition
+
+
+def test_every_operation_is_described_once() -> None:
+    in_packets = {row.operation for row in IRREVERSIBLE}
+    assert in_packets | BEYOND_PACKETS.keys() == set(Operation)
+    assert not in_packets & BEYOND_PACKETS.keys()
 
 
 def test_every_mode_of_an_opcode_with_harmless_ones_is_judged() -> None:

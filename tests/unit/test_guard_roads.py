@@ -14,7 +14,7 @@ from hil.guard.operations import Operation
 from hil.guard.permit import RpcCall
 from hil.guard.programs import FUSE_COMMANDS, HARMLESS_COMMANDS
 from hil.guard.requirements import Facts
-from hil.guard.roads import rpc_call
+from hil.guard.roads import RPC_MEANINGS, RPC_ROADS, rpc_call
 from hil.wire.atecc import Command, Opcode
 from hil.wire.mgrpc import encode_frame, encode_request
 
@@ -80,6 +80,10 @@ CLOSED: list[tuple[str, dict[str, Any]]] = [
 def test_every_firmware_road_is_closed(tmp_path: Path, method: str, params: dict[str, Any]) -> None:
     with pytest.raises(GuardRefusal):
         make_guard(tmp_path).check_rpc(method, params)
+
+
+def test_every_call_of_the_table_is_described() -> None:
+    assert RPC_MEANINGS.keys() == RPC_ROADS.keys()
 
 
 @pytest.mark.parametrize(
