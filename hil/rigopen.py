@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hil.clock import Clock, WallClock
-from hil.errors import UsageError
+from hil.errors import ConfigError, UsageError
 from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
 from hil.homes import find_homes
@@ -82,6 +82,8 @@ def unopened_rig(
     """
     if faults and not file.emulated:
         raise UsageError(f"{file.rig} is physical: faults are for emulated rigs")
+    for secret in _secrets(file):
+        journal.redactor.add(secret)
     with ExitStack() as stack:
         lock = stack.enter_context(RigLock(file))
         emulated: EmulatedRig | None = None
@@ -116,6 +118,14 @@ def unopened_rig(
         )
         stack.callback(lambda: rig.close())
         yield rig
+
+
+def _secrets(file: RigFile) -> Iterator[str]:
+    """What must not get into the record; who needs one that cannot be read will be told then."""
+    for secret in (file.power.password, None if file.wifi is None else file.wifi.password):
+        if secret is not None:
+            with suppress(ConfigError):
+                yield secret.value()
 
 
 def _record(journal: Journal, rig: str, emulated: bool, kind: str, fields: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +180,6 @@ class Run:
                     from hil.rigopen import open_rig
 
                     file = self._files[name]
-                    for secret in _secrets(file):
-                        self.journal.redactor.add(secret)
                     self._rigs[name] = open_rig(
                         file,
                         faults=self.options.faults,
@@ -523,14 +521,6 @@ def _uninspected(file: RigFile) -> str | None:
         return inspection_needed(file)
     except ConfigError as error:
         return error.message  # a ledger that cannot be read is no proof that all is well
-
-
-def _secrets(file: RigFile) -> Iterator[str]:
-    """What must not get into the record; who needs one that cannot be read will be told then."""
-    for secret in (file.power.password, None if file.wifi is None else file.wifi.password):
-        if secret is not None:
-            with suppress(ConfigError):
-                yield secret.value()
 
 
 @contextmanager

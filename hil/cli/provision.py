@@ -85,11 +85,16 @@ def _preview(rig: Rig, plan: Plan) -> None:
 
 
 def _provision(rig: Rig, plan: Plan) -> None:
-    from hil.provision.flow import provision
+    from hil.provision.flow import described, provision
 
-    results = provision(rig, plan, lambda result: click.echo(str(result)))
-    if not any(result.done for result in results):
+    click.echo(described(rig))
+    outcome = provision(rig, plan, lambda result: click.echo(str(result)))
+    if outcome.changed:
+        click.echo(f"{described(rig)}; provisioned and verified")
+    else:
         click.echo("nothing was changed: everything is as the plan wants it already")
+    for what, name in plan.files(outcome.serial).items():
+        click.echo(f"{what}: {name}")
 
 
 def _batch(rig: Rig, plan: Plan, records: Path) -> int:

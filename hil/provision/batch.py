@@ -9,11 +9,10 @@ import msgspec
 import pytest
 
 from hil.element.certificates.certificate import load
-from hil.errors import CertificateError, ConfigError, DeviceError, GuardRefusal, HilError
+from hil.errors import ConfigError, DeviceError, HilError, RigError, UsageError
 from hil.homes import made
 from hil.marks import reason_of
-from hil.provision.flow import provision
-from hil.provision.identity import identity_for
+from hil.provision.flow import described, provision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +26,6 @@ __all__ = ["DIGITS", "Batch"]
 DIGITS = 6
 """How many digits of the serial number are typed to confirm it; the last two are the same on all parts."""
 
-_OF_THE_PART = (DeviceError, ConfigError, CertificateError, GuardRefusal)
-"""What a bad part, or bad files of one part, can raise. A broken bench ends the box."""
-
 
 class Batch:
     """Provisions part after part.
@@ -39,15 +35,24 @@ class Batch:
 
     Args:
         rig: opened; its rig file must call its elements expendable.
-        plan: what each part shall hold; its paths should contain ``{serial}``.
+        plan: what each part shall hold; the paths of key and certificate contain ``{serial}``.
         records: folder of the records.
         ask: shows a question and returns the answer; "q" ends the box.
         say: shows a line.
+
+    Raises:
+        UsageError: the plan would give all parts the same private key.
     """
 
     def __init__(
         self, rig: Rig, plan: Plan, records: Path, ask: Callable[[str], str], say: Callable[[str], None]
     ) -> None:
+        for file in (plan.key.file, plan.certificate.file):
+            if "{serial}" not in file:
+                raise UsageError(
+                    f"every part of the box would get the same {file}",
+                    hint="put {serial} into the paths of key and certificate in the plan",
+                )
         self._rig = rig
         self._plan = plan
         self._records = made(records)
@@ -59,37 +64,40 @@ class Batch:
 
     def run(self) -> None:
         """Until "q" is answered."""
-        number = 0
-        while True:
-            number += 1
-            if self._rig.file.power.kind != "none":
-                self._rig.power.off()
-            if self._ask(f"part {number}: insert it, then press Enter (q ends): ").strip() == "q":
-                break
-            if not self._part(number):
-                break
-        self._rig.guard.policy = self._policy
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
-        self._say(f"{number - 1} parts: {counts or 'none'}")
+        number = 1
+        try:
+            while self._ask_for(number) and self._part():
+                number += 1
+        finally:
+            self._rig.guard.policy = self._policy
+            counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.verdicts.items()))
+            self._say(f"{sum(self.verdicts.values())} parts: {counts or 'none'}")
 
-    def _part(self, number: int) -> bool:
+    def _ask_for(self, number: int) -> bool:
+        """Have a part inserted, power off; False if "q" was answered."""
+        if self._rig.file.power.kind != "none":
+            self._rig.power.off()
+        return self._ask(f"part {number}: insert it, then press Enter (q ends): ").strip().lower() != "q"
+
+    def _part(self) -> bool:
         """One part; False if "q" was answered."""
-        record: dict[str, Any] = {"rig": self._rig.name, "at": round(self._rig.calendar.time(), 3)}
-        name = f"unread-{number}"
+        at = round(self._rig.calendar.time(), 3)
+        record: dict[str, Any] = {"rig": self._rig.name, "emulated": self._rig.emulated is not None, "at": at}
+        name = f"unread-{at:.3f}"
         try:
             self._rig.parts.next_part()
             facts = self._identity()
             record |= facts
             name = str(facts["serial"])
-            self._say(
-                f"{facts['part']} {name}, revision {facts['revision']}, configuration "
-                f"{_locked(facts['config_locked'])}, data {_locked(facts['data_locked'])}"
-            )
+            self._say(f"  {described(self._rig)}")
+            self._say_earlier(name)
             answer = self._confirm(name)
             if answer == "q":
                 return False
             record |= {"verdict": "skipped"} if answer == "s" else self._provision(name)
-        except _OF_THE_PART as error:
+        except RigError:
+            raise  # a broken bench ends the box
+        except HilError as error:
             record |= _failure(error)
         except pytest.skip.Exception as skipped:  # how a rig says that nothing can be said
             record |= _failure(DeviceError(reason_of(str(skipped))))
@@ -122,21 +130,49 @@ class Batch:
             self._policy, serial=serial, allowed_serials=frozenset({serial})
         )
         try:
-            results = provision(self._rig, self._plan, lambda result: self._say(f"  {result}"))
+            outcome = provision(self._rig, self._plan, lambda result: self._say(f"  {result}"))
         finally:
             self._rig.guard.policy = self._policy
-        identity = identity_for(self._plan, serial, now=self._rig.calendar.time(), make=False)
         return {
-            "verdict": "done" if any(result.done for result in results) else "unchanged",
-            "steps": [msgspec.structs.asdict(result) for result in results],
-            "public_key": identity.public_key.hex(),
-            "certificate_sha256": load(identity.certificate).fingerprint,
+            "verdict": "done" if outcome.changed else "unchanged",
+            "steps": [msgspec.structs.asdict(result) for result in outcome.results],
+            "public_key": outcome.identity.public_key.hex(),
+            "certificate_sha256": load(outcome.identity.certificate).fingerprint,
         }
+
+    def _say_earlier(self, name: str) -> None:
+        for attempt in self._earlier(name):
+            self._say(f"  was here before: {attempt['verdict']}")
+
+    def _earlier(self, name: str) -> list[dict[str, Any]]:
+        """What came of the part before, oldest first.
+
+        Raises:
+            ConfigError: its record is damaged.
+        """
+        path = self._path(name)
+        if not path.exists():
+            return []
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            before: list[dict[str, Any]] = record.pop("earlier", [])
+            return [*before, {key: record[key] for key in ("at", "verdict", "error") if key in record}]
+        except (ValueError, AttributeError) as error:
+            raise ConfigError(f"the record {path} is damaged: {error}", hint="move it away") from error
+
+    def _path(self, name: str) -> Path:
+        return self._records / f"{name}.json"
 
     def _keep(self, name: str, record: dict[str, Any]) -> None:
         verdict = str(record["verdict"])
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
-        path = self._records / f"{name}.json"
+        path = self._path(name)
+        try:
+            earlier = self._earlier(name)
+            if earlier:
+                record["earlier"] = earlier
+        except ConfigError:  # it stays for whoever wants to mend it
+            path = self._path(f"{name}-{record['at']:.3f}")
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
@@ -146,7 +182,3 @@ class Batch:
 
 def _failure(error: HilError) -> dict[str, Any]:
     return {"verdict": "failed", "error": error.message, "hint": error.hint or ""}
-
-
-def _locked(locked: object) -> str:
-    return "locked" if locked else "open"

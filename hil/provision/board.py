@@ -1,4 +1,7 @@
-"""The board's part of a plan: the certificate's file, HTTPS and MQTT settings. All of it can be undone."""
+"""The board's part of a plan: the certificate's file, Wi-Fi, HTTPS and MQTT settings.
+
+All of it can be undone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from hil.provision.plan import read_bytes
 from hil.provision.steps import Step
+from hil.rignet import station
+from hil.wire.redact import MASK, SECRET_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,18 +36,20 @@ def board_steps(rig: Rig) -> tuple[Step, ...]:
         Step(
             "settings of the board",
             lambda bench: _settings_missing(rig, bench),
-            lambda bench: rig.configure(_tree(settings_of(bench))),
+            lambda bench: rig.configure(_tree(settings_of(rig, bench))),
         ),
     )
 
 
-def settings_of(bench: Bench) -> dict[str, object]:
-    """The firmware's configuration keys that the plan sets, dotted."""
+def settings_of(rig: Rig, bench: Bench) -> dict[str, object]:
+    """The firmware's configuration keys that the plan sets, dotted; a password may be among them."""
     plan = bench.plan
     key = f"ATCA:{plan.key.slot}"
     settings: dict[str, object] = {}
     if plan.https is not None or plan.mqtt is not None:
         settings["sys.atca.enable"] = True
+        if plan.wifi and (rig.emulated is not None or rig.file.wifi is not None):
+            settings |= {f"wifi.sta.{name}": value for name, value in station(rig.file).items()}
     if plan.https is not None:
         settings |= {
             "http.enable": True,
@@ -58,6 +65,8 @@ def settings_of(bench: Bench) -> dict[str, object]:
             "mqtt.ssl_cert": plan.upload,
             "mqtt.ssl_key": key,
         }
+        if plan.mqtt.client_id is not None:
+            settings["mqtt.client_id"] = plan.mqtt.client_id
     return settings
 
 
@@ -86,8 +95,16 @@ def _put_files(rig: Rig, bench: Bench) -> None:
 
 def _settings_missing(rig: Rig, bench: Bench) -> str | None:
     found = rig.booted_board().config_get()
-    wrong = [f"{key}={value}" for key, value in settings_of(bench).items() if _at(found, key) != value]
+    wrong = [
+        f"{key}={MASK if key.rpartition('.')[2] in SECRET_NAMES else _shown(value)}"
+        for key, value in settings_of(rig, bench).items()
+        if _at(found, key) != value
+    ]
     return None if not wrong else ", ".join(wrong)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _at(tree: object, key: str) -> object:

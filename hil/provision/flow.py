@@ -18,26 +18,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hil.element.configzone import ConfigZone
+    from hil.provision.identity import Identity
     from hil.provision.plan import Plan
     from hil.provision.rehearsal import Rehearsal
     from hil.provision.steps import Result
     from hil.rig import Rig
 
-__all__ = ["Preview", "configuration_of", "preview", "provision"]
+__all__ = ["Outcome", "Preview", "configuration_of", "described", "preview", "provision"]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of provisioning.
+
+    Attributes:
+        serial: the element's serial number.
+        results: step by step.
+        identity: the keys and the certificate that element and board hold now.
+    """
+
+    serial: str
+    results: tuple[Result, ...]
+    identity: Identity
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done to element or board."""
+        return any(result.done for result in self.results)
 
 
 class Preview(msgspec.Struct, frozen=True):
     """What provisioning would do; nothing was sent.
 
     Attributes:
-        serial: the element's serial number.
+        element: the element in words.
         rehearsal: what the twin was sent, packet by packet.
         board: for each step of the board that has something to do, what.
         files: what would be made on this computer.
         refused: what the guard would still ask for, with what to do about it.
     """
 
-    serial: str
+    element: str
     rehearsal: Rehearsal
     board: dict[str, str]
     files: tuple[str, ...]
@@ -50,7 +70,7 @@ class Preview(msgspec.Struct, frozen=True):
 
     def lines(self) -> list[str]:
         """For people."""
-        lines = [f"dry run: nothing is sent to element {self.serial}"]
+        lines = [f"dry run, nothing is sent to {self.element}"]
         lines += [f"would make {name}" for name in self.files]
         for step, what in self.rehearsal.missing.items():
             lines.append(f"{step}: {what}")
@@ -87,7 +107,7 @@ def preview(rig: Rig, plan: Plan) -> Preview:
     for operation, facts in rehearsal.asked:
         refused |= bench.guard.unmet(operation, facts)
     return Preview(
-        serial=bench.serial,
+        element=described(rig),
         rehearsal=rehearsal,
         board={name: what for name, what in found.items() if what is not None},
         files=bench.identity.made,
@@ -95,7 +115,7 @@ def preview(rig: Rig, plan: Plan) -> Preview:
     )
 
 
-def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda result: None) -> list[Result]:
+def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda result: None) -> Outcome:
     """Bring element and board to what the plan says, verified step by step.
 
     Running it twice changes nothing the second time; after an interruption it goes on where it stopped.
@@ -107,7 +127,23 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
     """
     bench = _bench(rig, plan, make=True)
     rehearse(bench)
-    return carry_out(bench, (*ELEMENT_STEPS, *board_steps(rig)), say)
+    results = carry_out(bench, (*ELEMENT_STEPS, *board_steps(rig)), say)
+    return Outcome(bench.serial, tuple(results), bench.identity)
+
+
+def described(rig: Rig) -> str:
+    """The element in the rig in words, read now; says if it is emulated."""
+    rig.need_start()
+    element = rig.element
+    locks = element.lock_state()
+    zones = f"configuration {_locked(locks.config)}, data {_locked(locks.data)}"
+    kind = ", EMULATED" if rig.emulated is not None else ""
+    part = f"{element.identify().upper()} revision {element.info_revision().hex()}"
+    return f"element {element.serial_number().hex()} of {rig.name}{kind}: {part}, {zones}"
+
+
+def _locked(locked: bool) -> str:
+    return "locked" if locked else "open"
 
 
 def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
@@ -118,8 +154,13 @@ def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
     if not wanted.slots[plan.key.slot].holds_private_key:
         raise ConfigError(f"slot {plan.key.slot} holds no P-256 private key by the plan's configuration")
     serial = element.serial_number().hex()
+    authority = plan.certificate.authority
+    for password in (plan.key.password, None if authority is None else authority.password):
+        if password is not None:
+            rig.journal.redactor.add(password.value())
     identity = identity_for(plan, serial, now=rig.calendar.time(), make=make)
-    for secret in (identity.scalar, identity.kek):
+    bench = Bench(element, rig.guard, plan, wanted, identity)
+    for secret in bench.secrets():
         rig.journal.redactor.add(bytes(secret))
     policy = rig.guard.policy
     rig.guard.policy = msgspec.structs.replace(
@@ -127,4 +168,4 @@ def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
         accepted_findings=policy.accepted_findings | frozenset(plan.accepted_findings),
         exceptions=frozenset(plan.exceptions),
     )
-    return Bench(element, rig.guard, plan, wanted, identity)
+    return bench

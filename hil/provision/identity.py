@@ -79,8 +79,7 @@ def identity_for(plan: Plan, serial: str, *, now: float, make: bool = True) -> I
             _write_private(kek_path, kek.hex().encode() + b"\n")
     key_path = plan.path(plan.key.file, serial)
     if key_path.exists():
-        password = None if plan.key.password is None else plan.key.password.value().encode()
-        scalar = load_private_key(key_path, password)
+        scalar = load_private_key(key_path, plan.password(plan.key.password))
     else:
         scalar = _new_key(key_path, make=make)
         made.append(f"private key {key_path}")
@@ -168,8 +167,7 @@ def _authority(plan: Plan, authority: Authority) -> tuple[x509.Certificate, ec.E
 
     path = plan.path(authority.certificate, "")
     certificate = x509.load_der_x509_certificate(load(read_bytes(path, "the authority's certificate")).der)
-    password = None if authority.password is None else authority.password.value().encode()
-    scalar = load_private_key(plan.path(authority.key, ""), password)
+    scalar = load_private_key(plan.path(authority.key, ""), plan.password(authority.password))
     key = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):

@@ -84,6 +84,7 @@ class Mqtt:
 
     server: Annotated[str, Key("host:port of the broker.", pattern=r"[^\s:]+:[0-9]{1,5}", form="host:port")]
     roots: Annotated[str, Key("Certificates of the roots to trust, PEM; a path relative to the plan file.")]
+    client_id: Annotated[str | None, Key("Client id; default: the board's own device id.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,22 @@ class Plan:
     ] = "ecc.crt.pem"
     https: Annotated[Https | None, Key("The board's HTTPS server; none: it is left alone.")] = Https()
     mqtt: Annotated[Mqtt | None, Key("The board's MQTT client; without this it is left alone.")] = None
+    wifi: Annotated[
+        bool, Key("With HTTPS or MQTT, let the board join the network that the rig file names.")
+    ] = True
     folder: Path = Path()
+
+    def password(self, secret: Secret | None) -> bytes | None:
+        """A password of a key file, or None if there is none."""
+        return None if secret is None else secret.value().encode()
+
+    def files(self, serial: str) -> dict[str, Path]:
+        """Where the keys and the certificate of an element lie."""
+        return {
+            "key-encryption key": self.path(self.kek.file, serial),
+            "private key": self.path(self.key.file, serial),
+            "certificate": self.path(self.certificate.file, serial),
+        }
 
     def path(self, name: str, serial: str) -> Path:
         """A path of the plan for one element."""
@@ -149,10 +165,12 @@ def load_plan(path: Path) -> Plan:
         binder.problem(
             ("data",), f"slot {plan.kek.slot} is the key-encryption key's; its content is not given"
         )
-    if plan.upload is None and plan.https is not None:
-        binder.problem(
-            ("upload",), "HTTPS needs the certificate on the board: name a file, or set https to none"
-        )
+    for user, settings in (("HTTPS", plan.https), ("MQTT", plan.mqtt)):
+        if plan.upload is None and settings is not None:
+            binder.problem(
+                ("upload",),
+                f"{user} needs the certificate on the board: name a file, or set {user.lower()} to none",
+            )
     binder.check()
     return plan
 

@@ -16,6 +16,7 @@ import msgspec
 
 from hil.clock import Calendar, World
 from hil.element.device import Element
+from hil.element.zones import Zone
 from hil.emulator.bus import I2CMaster, Lines
 from hil.emulator.chip import Chip, Memory, load_profile
 from hil.errors import ConfigError, DeviceError
@@ -44,7 +45,7 @@ class Packet(msgspec.Struct, frozen=True):
     Attributes:
         step: name of the step that sends it.
         command: the packet; the data of an encrypted one differ every time.
-        secret: its data hold a key in clear.
+        secret: its data hold a key in clear, or what a secret slot is to hold.
     """
 
     step: str
@@ -53,14 +54,33 @@ class Packet(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         command = self.command
-        head = f"{command.label} mode {command.p1:02X} param2 {command.p2:04X}"
-        if not command.data:
-            return head
+        head = f"{command.label} mode {command.p1:02X} param2 {command.p2:04X}  {_target(command)}"
+        return f"{head}: {self._data()}" if command.data else head
+
+    def _data(self) -> str:
+        command, data = self.command, self.command.data
         if self.secret:
-            return f"{head}  <{len(command.data)} secret bytes>"
+            return f"<{len(data)} secret bytes>"
         if command.opcode == Opcode.PRIVWRITE or command.p1 & 0x40:
-            return f"{head}  <{len(command.data)} encrypted bytes, different every time>"
-        return f"{head}  {command.data.hex(' ')}"
+            return f"<{len(data)} encrypted bytes, different every time>"
+        if len(data) > 4 and len(set(data)) == 1:
+            return f"{len(data)} times {data[0]:02x}"
+        return data.hex(" ")
+
+
+def _target(command: Command) -> str:
+    """What a packet is about, in words (DS508 sections 2.1 and 9.14)."""
+    if command.opcode == Opcode.WRITE:
+        zone = command.p1 & 0x03
+        if zone == Zone.DATA:
+            return f"slot {command.p2 >> 3 & 0x0F} block {command.p2 >> 8}"
+        name = "configuration" if zone == Zone.CONFIG else "OTP"
+        at = command.p2 * 4
+        return f"{name} bytes {at} to {at + len(command.data) - 1}"
+    if command.opcode == Opcode.LOCK:
+        checked = "without a checksum" if command.p1 & 0x80 else f"checksum {command.p2:04X}"
+        return f"the {'data and OTP zones' if command.p1 & 0x01 else 'configuration zone'}, {checked}"
+    return f"slot {command.p2}"
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
@@ -198,8 +218,11 @@ def _memory_like(bench: Bench) -> Memory:
 
 
 def _is_secret(command: Command, bench: Bench) -> bool:
-    """Whether the packet carries a key of the plan in clear."""
+    """Whether the packet carries a key of the plan in clear, or content of a slot that is secret."""
     keys: tuple[bytes, ...] = (bench.identity.kek, bench.identity.scalar)
+    to_slot = command.opcode == Opcode.WRITE and command.p1 & 0x03 == Zone.DATA
+    if to_slot and command.p2 >> 3 & 0x0F in bench.secret_slots():
+        return True
     return any(command.data.find(key) >= 0 for key in keys)
 
 

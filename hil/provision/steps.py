@@ -15,6 +15,7 @@ import msgspec
 from hil.element import digests, irreversible
 from hil.element.configwords import diff
 from hil.element.configzone import ConfigZone
+from hil.element.zones import BLOCK
 from hil.errors import ConfigError, DeviceError, ElementError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
@@ -35,6 +36,8 @@ __all__ = ["ELEMENT_STEPS", "Bench", "Result", "Step", "carry_out"]
 
 SHOWN = 4
 """Differences that an error lists."""
+SHORTEST = 8
+"""A shorter block is no secret by itself; to blot it out everywhere would spoil the record."""
 
 
 class Bench:
@@ -70,19 +73,37 @@ class Bench:
         }
         return zones.Contents.zeros(self.wanted, given)
 
+    def secret_slots(self) -> frozenset[int]:
+        """Slots that the plan fills and that nobody may read in clear."""
+        rules = {content.slot: self.wanted.slots[content.slot].config for content in self.plan.data}
+        return frozenset(slot for slot, rule in rules.items() if rule.is_secret or rule.encrypt_read)
+
+    def secrets(self) -> list[bytes]:
+        """Every byte string that must not get into a record."""
+        slots = self.contents().slots
+        contents = [slots[slot].rstrip(b"\0") for slot in sorted(self.secret_slots())]
+        blocks = [content[at : at + BLOCK] for content in contents for at in range(0, len(content), BLOCK)]
+        return [
+            self.identity.scalar,
+            self.identity.kek,
+            *contents,
+            *(b for b in blocks if len(b) >= SHORTEST),
+        ]
+
 
 class Step(msgspec.Struct, frozen=True):
     """One step.
 
     Attributes:
         name: for people.
-        missing: what is not as it shall be, in words; None if nothing is. It only reads.
-        act: does it.
+        missing: what is not as it shall be, in words; None if nothing is. It only reads. Of a step
+            that only looks: what was seen.
+        act: does it; None if the step only looks.
     """
 
     name: str
     missing: Callable[[Bench], str | None]
-    act: Callable[[Bench], None]
+    act: Callable[[Bench], None] | None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -91,7 +112,7 @@ class Result(msgspec.Struct, frozen=True):
     Attributes:
         step: its name.
         done: False if everything was as wanted already.
-        detail: what was missing.
+        detail: what was missing, or what a step that only looks has seen.
     """
 
     step: str
@@ -99,7 +120,9 @@ class Result(msgspec.Struct, frozen=True):
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.step}: done ({self.detail})" if self.done else f"{self.step}: as wanted already"
+        if self.done:
+            return f"{self.step}: done ({self.detail})"
+        return f"{self.step}: {self.detail or 'as wanted already'}"
 
 
 def carry_out(
@@ -117,14 +140,14 @@ def carry_out(
     results = []
     for step in steps:
         missing = step.missing(bench)
-        if missing is not None:
+        if missing is not None and step.act is not None:
             step.act(bench)
             left = step.missing(bench)
             if left is not None:
                 raise DeviceError(
                     f"{step.name}: it was done and is not so: {left}", hint="the part or the bus is faulty"
                 )
-        result = Result(step.name, missing is not None, missing or "")
+        result = Result(step.name, missing is not None and step.act is not None, missing or "")
         say(result)
         results.append(result)
     return results
@@ -287,19 +310,17 @@ def _signs(bench: Bench) -> bool:
     return True
 
 
-def _signature_missing(bench: Bench) -> str | None:
-    """Nothing to do: it signs, or something is wrong."""
+def _signature(bench: Bench) -> str:
+    """The element signs with the plan's key, or something is wrong."""
     slot = bench.plan.key.slot
-    if not bench.element.config.slots[slot].config.external_sign or _signs(bench):
-        return None
+    if not bench.element.config.slots[slot].config.external_sign:
+        return f"slot {slot} may not sign what comes from outside, by its configuration; not tried"
+    if _signs(bench):
+        return "verified"
     raise DeviceError(
         f"what slot {slot} signs does not verify under the plan's key",
         hint="the key was changed on its way, or the element is faulty",
     )
-
-
-def _nothing(bench: Bench) -> None:
-    """A step that only looks."""
 
 
 ELEMENT_STEPS: tuple[Step, ...] = (
@@ -308,6 +329,6 @@ ELEMENT_STEPS: tuple[Step, ...] = (
     Step("write and lock the data zone", _data_missing, _lock_data),
     Step("key-encryption key", _kek_missing, _write_kek),
     Step("private key", _key_missing, _write_key),
-    Step("signature by the element", _signature_missing, _nothing),
+    Step("signature by the element", _signature, None),
 )
 """The element's part of a plan, in order."""
