@@ -68,31 +68,30 @@ def identity_for(plan: Plan, serial: str, *, now: float, make: bool = True) -> I
         ConfigError: a file is there and cannot be used, or cannot be written.
         CertificateError: the certificate is of another key, or not valid.
     """
-    made: list[str] = []
-    kek_path = plan.path(plan.kek.file, serial)
-    if kek_path.exists():
-        kek = _read_kek(kek_path)
-    else:
+    paths = plan.files(serial)
+    kek_path, key_path, crt_path = paths.values()
+    kek = _read_kek(kek_path) if kek_path.exists() else None
+    scalar = load_private_key(key_path, plan.password(plan.key.password)) if key_path.exists() else None
+    certificate = read_bytes(crt_path, "the certificate") if crt_path.exists() else None
+    if scalar is None and certificate is not None:
+        raise CertificateError(
+            f"the certificate {crt_path} is there, and its private key {key_path} is not",
+            hint="name the key that belongs to it, or move the certificate away to have both made",
+        )
+    new = {name: path for name, path in paths.items() if not path.exists()}
+    if kek is None:
         kek = SecretBytes(secrets.token_bytes(KEK_BYTES))
-        made.append(f"key-encryption key {kek_path}")
-        if make:
-            _write_private(kek_path, kek.hex().encode() + b"\n")
-    key_path = plan.path(plan.key.file, serial)
-    if key_path.exists():
-        scalar = load_private_key(key_path, plan.password(plan.key.password))
-    else:
-        scalar = _new_key(key_path, make=make)
-        made.append(f"private key {key_path}")
-    crt_path = plan.path(plan.certificate.file, serial)
-    if crt_path.exists():
-        certificate = read_bytes(crt_path, "the certificate")
-    else:
+    if scalar is None:
+        scalar = _new_scalar()
+    if certificate is None:
         certificate = _new_certificate(plan, plan.certificate, scalar, now)
-        made.append(f"certificate {crt_path}")
-        if make:
-            _write(crt_path, certificate, 0o644)
     _check(plan, certificate, str(crt_path), scalar, now)
-    return Identity(scalar, kek, certificate, tuple(made))
+    if make:  # everything was read and checked: what is written now fits together
+        contents = (kek.hex().encode() + b"\n", _pem(scalar), certificate)
+        for (name, path), content in zip(paths.items(), contents, strict=True):
+            if name in new:
+                _write(path, content, 0o644 if path == crt_path else 0o600)
+    return Identity(scalar, kek, certificate, tuple(f"{name} {path}" for name, path in new.items()))
 
 
 @discreet
@@ -107,15 +106,21 @@ def _read_kek(path: Path) -> SecretBytes:
 
 
 @discreet
-def _new_key(path: Path, *, make: bool) -> PrivateScalar:
+def _new_scalar() -> PrivateScalar:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    return PrivateScalar(key.private_numbers().private_value.to_bytes(32, "big"))
+
+
+@discreet
+def _pem(scalar: bytes) -> bytes:
+    """As `openssl ecparam -genkey` writes it, without the parameters."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    if make:
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        _write_private(path, pem)
-    return PrivateScalar(key.private_numbers().private_value.to_bytes(32, "big"))
+    key = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 @discreet
@@ -134,7 +139,6 @@ def _new_certificate(plan: Plan, wanted: Certificate, scalar: bytes, now: float)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
@@ -145,13 +149,13 @@ def _new_certificate(plan: Plan, wanted: Certificate, scalar: bytes, now: float)
     if wanted.dns_names:
         names = x509.SubjectAlternativeName([x509.DNSName(name) for name in wanted.dns_names])
         builder = builder.add_extension(names, critical=False)
-    signer = key
+    signer, issuer = key, subject
     if wanted.authority is not None:
-        issuer, signer = _authority(plan, wanted.authority)
-        builder = builder.issuer_name(issuer.subject).add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
-    return builder.sign(signer, SHA256()).public_bytes(Encoding.PEM)
+        certificate, signer = _authority(plan, wanted.authority)
+        issuer = certificate.subject
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    return builder.issuer_name(issuer).sign(signer, SHA256()).public_bytes(Encoding.PEM)
 
 
 @discreet
@@ -193,10 +197,7 @@ def _check(plan: Plan, certificate: bytes, name: str, scalar: bytes, now: float)
     loaded.verify_signed_by(issuer)
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    _write(path, content, 0o600)
-
-
+@discreet
 def _write(path: Path, content: bytes, mode: int) -> None:
     """Write a new file completely or not at all; one that is there is never touched.
 

@@ -113,9 +113,9 @@ class Plan:
     key: Annotated[PrivateKey, Key("The private key.")] = PrivateKey()
     certificate: Annotated[Certificate, Key("The certificate of the private key.")] = Certificate()
     upload: Annotated[
-        str | None, Key("Name of the certificate's file on the board; none: it is not uploaded.")
+        str | None, Key("Name of the certificate's file on the board; null: it is not uploaded.")
     ] = "ecc.crt.pem"
-    https: Annotated[Https | None, Key("The board's HTTPS server; none: it is left alone.")] = Https()
+    https: Annotated[Https | None, Key("The board's HTTPS server; null: it is left alone.")] = Https()
     mqtt: Annotated[Mqtt | None, Key("The board's MQTT client; without this it is left alone.")] = None
     wifi: Annotated[
         bool, Key("With HTTPS or MQTT, let the board join the network that the rig file names.")
@@ -169,7 +169,7 @@ def load_plan(path: Path) -> Plan:
         if plan.upload is None and settings is not None:
             binder.problem(
                 ("upload",),
-                f"{user} needs the certificate on the board: name a file, or set {user.lower()} to none",
+                f"{user} needs the certificate on the board: name a file, or set {user.lower()} to null",
             )
     binder.check()
     return plan
