@@ -7,7 +7,7 @@ and reads the logs of the connections.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hil.cloud.local.endpoint import Endpoint
@@ -17,12 +17,13 @@ from hil.cloud.local.serving import ServedEndpoint
 from hil.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from hil.cloud.local.faults import SessionLog
     from hil.cloud.session import CloudSession
     from hil.emulator.builder import EmulatedRig
+    from hil.emulator.network import Link, Receiver
     from hil.rig import Rig
     from hil.wire.mqttpackets import Publish
 
@@ -43,6 +44,8 @@ class _Place(Protocol):
     def now(self) -> int: ...
     def ask(self, call: Callable[[], T]) -> T: ...
     def post(self, call: Callable[[], object]) -> None: ...
+    def stop_listening(self) -> None: ...
+    def listen_again(self) -> None: ...
 
 
 class _InWorld:
@@ -51,13 +54,19 @@ class _InWorld:
     def __init__(self, endpoint: Endpoint, emulated: EmulatedRig) -> None:
         self.endpoint = endpoint
         self._world = emulated.world
-        emulated.network.listen(
-            endpoint.host,
-            PORT,
-            lambda link: (
-                endpoint.session(link.send, link.close, link.now, link.at, client=link.client).receive
-            ),
-        )
+        self._network = emulated.network
+        self.listen_again()
+
+    def _accept(self, link: Link) -> Receiver:
+        session = self.endpoint.session(link.send, link.close, link.now, link.at, client=link.client)
+        return session.receive
+
+    def listen_again(self) -> None:
+        self._network.listen(self.endpoint.host, PORT, self._accept)
+
+    def stop_listening(self) -> None:
+        self._network.unlisten(self.endpoint.host, PORT)
+        self.endpoint.disconnect("the endpoint is shutting down")
 
     @property
     def now(self) -> int:
@@ -222,6 +231,15 @@ class RigEndpoint:
     def disconnect(self) -> None:
         """Close every open connection, as the service does now and then."""
         self._here.ask(self.endpoint.disconnect)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The broker is down meanwhile: it has closed its connections and refuses new ones."""
+        self._here.stop_listening()
+        try:
+            yield
+        finally:
+            self._here.listen_again()
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> None:
         """Publish as the cloud itself."""

@@ -13,7 +13,7 @@ from hil.board.calls import MongooseCalls
 from hil.board.netport import StreamPort
 from hil.board.rpc import RpcClient
 from hil.board.rpcnet import HttpChannel, TcpChannel, WebSocketChannel
-from hil.errors import DeviceTimeout, PortError
+from hil.errors import DeviceTimeout, PortError, UsageError
 from hil.tls.stream import SocketStream
 
 if TYPE_CHECKING:
@@ -98,6 +98,22 @@ class RigNetwork:
             ) from error
         sock.settimeout(None)
         return SocketStream(sock, rig.clock)
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """The access point is switched off meanwhile: what is sent is lost, connecting fails.
+
+        Raises:
+            UsageError: the rig is physical; nobody can switch its access point.
+        """
+        if self._rig.emulated is None:
+            raise UsageError(f"{self._rig.name} is physical: its access point cannot be switched")
+        interface = self._rig.emulated.firmware.network
+        interface.up = False
+        try:
+            yield
+        finally:
+            interface.up = True
 
     @contextmanager
     def rpc(

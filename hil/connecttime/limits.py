@@ -176,6 +176,6 @@ def held_back(connections: Sequence[Connection], sessions: Sequence[Mapping[str,
     if gap <= allowed:
         return ""
     return (
-        f"mqtt: the CONNECT came {gap / 1000:.0f} ms after {by}; a round trip explains {rtt_us / 1000:g} ms. "
+        f"the CONNECT came {gap / 1000:.0f} ms after {by}; a round trip explains {rtt_us / 1000:g} ms. "
         "It was held back: Nagle's algorithm waits for a delayed acknowledgement; set TCP_NODELAY"
     )

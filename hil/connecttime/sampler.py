@@ -7,7 +7,7 @@ with the console's, and a disagreement is an error of the rig.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hil.connecttime.scenario import Case, KeyPlace
     from hil.rig import Rig
 
-__all__ = ["Attempt", "Sampled", "Sampler", "Start"]
+__all__ = ["Attempt", "Sampled", "Sampler", "Since", "Start"]
 
 Start = Literal["reconnect", "power-on"]
 """After the server closed the connection, or after the power was off."""
@@ -112,6 +112,13 @@ class Sampled:
     def failure(self) -> str:
         """Why the first failed attempt failed; empty if none did."""
         return next((one.connection.explain() for one in self.attempts if not one.accepted), "")
+
+
+class Since(NamedTuple):
+    """A moment: what the console had said, and how many connections the endpoint had seen."""
+
+    mark: Mark
+    connections: int
 
 
 class Sampler:
@@ -244,20 +251,20 @@ class Sampler:
             return self._from_power_on()
         if first and not self._connected:
             self._wait_for(self._start_of_board())  # the one that its restart began
-        mark = self.rig.console.mark()
+        since = self.since()
         if self._connected:
             self.rig.cloud.mqtt.disconnect()
-        return self._observed(mark)
+        return self._observed(since)
 
     def _from_power_on(self) -> Attempt:
         rig = self.rig
         rig.power.off()
-        mark = rig.console.mark()
+        since = self.since()
         began = rig.clock.now
         rig.power_on()
         if rig.boot is None:
             raise RigError(f"the board of {rig.name} did not start: {rig.diagnose_silence()}")
-        attempt = self._observed(mark)
+        attempt = self._observed(since)
         connack, started = attempt.connection.after("connack"), attempt.connection.started_us
         if not attempt.accepted or connack is None or started is None:
             return attempt
@@ -277,13 +284,25 @@ class Sampler:
         self._connected = connection.connack == 0
         return connection
 
-    def _observed(self, mark: Mark) -> Attempt:
+    def since(self) -> Since:
+        """Now, as console and endpoint count; for :meth:`recovered`."""
+        return Since(self.rig.console.mark(), self.rig.cloud.connection_count)
+
+    def recovered(self, since: Since, attempts: int = 10) -> Attempt:
+        """The board's first accepted connection since then, by itself; else the last that failed."""
+        attempt = self._observed(since)
+        for _ in range(attempts - 1):
+            if attempt.accepted:
+                break
+            attempt = self._observed(self.since())
+        return attempt
+
+    def _observed(self, since: Since) -> Attempt:
         cloud = self.rig.cloud
-        before = cloud.connection_count
-        connection = self._wait_for(mark)
+        connection = self._wait_for(since.mark)
         if not cloud.serves:
             return Attempt(connection, None, None)
-        seen = cloud.endpoint.logs[before:]
+        seen = cloud.endpoint.logs[since.connections :]
         session = next((log for log in reversed(seen) if log.verdict == "accepted"), None)
         if session is None:
             session = seen[-1] if seen else None

@@ -12,6 +12,7 @@ import msgspec
 
 from hil.emulator.benchfaults import BENCH_FAULTS
 from hil.emulator.boards.mongoose_manners import BAD_MANNERS
+from hil.emulator.connectfaults import CONNECT_FAULTS
 from hil.emulator.lockflaws import ConfigWriteAfterLock, LockCrcIgnored, ReadingWrites, Throughout
 from hil.errors import UsageError
 from hil.rigfile import missing
@@ -166,6 +167,10 @@ FAULTS: Mapping[str, Fault] = {
             after=_nothing if fault.early else fault.change,
         )
         for name, fault in BENCH_FAULTS.items()
+    },
+    **{
+        name: Fault(fault.meaning, "connect", frozenset({"mqtt"}), after=fault.change)
+        for name, fault in CONNECT_FAULTS.items()
     },
     **{
         name: Fault(meaning, "connect", frozenset({"mqtt"}), after=_misbehave(changes))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from hil.emulator.nagle import Nagle
 from hil.tls.stream import ByteStream
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Network:
         self.on_flight: Callable[[Flight], None] = lambda flight: None
         """Called for every flight that arrives."""
         self._listeners: dict[tuple[str, int], Accept] = {}
+        self._names: set[str] = set()
         self._attached: dict[str, Interface] = {}
         self._foreign: dict[tuple[str, int], Dialer] = {}
         self._default = Interface(self, "host")
@@ -84,9 +86,10 @@ class Network:
     def listen(self, host: str, port: int, accept: Accept) -> None:
         """Let ``accept`` serve ``host:port``; a second call replaces the first."""
         self._listeners[host, port] = accept
+        self._names.add(host)
 
     def unlisten(self, host: str, port: int) -> None:
-        """Nobody serves ``host:port`` any more; open connections stay."""
+        """Nobody serves ``host:port`` any more: its host refuses; open connections stay."""
         self._listeners.pop((host, port), None)
 
     def foreign(self, host: str, port: int, dialer: Dialer) -> None:
@@ -103,7 +106,7 @@ class Network:
 
     def knows(self, host: str) -> bool:
         """Whether the name resolves."""
-        return host in self._attached or any(host == name for name, _ in (*self._listeners, *self._foreign))
+        return host in self._attached or host in self._names or any(host == name for name, _ in self._foreign)
 
     @property
     def attached(self) -> tuple[str, ...]:
@@ -122,12 +125,14 @@ class Interface:
     Attributes:
         name: for traces and errors.
         up: False while there is no Wi-Fi: a connect fails at once, packets are lost.
+        no_delay: ``TCP_NODELAY`` of its connections: what is sent leaves at once.
     """
 
     def __init__(self, network: Network, name: str) -> None:
         self._network = network
         self.name = name
         self.up = True
+        self.no_delay = True
         self._open: list[Socket] = []
         self._served: dict[int, Accept] = {}
         self._inbound: list[Link] = []
@@ -219,6 +224,7 @@ class Stream:
         self._link: Link | None = None
         self._out = _Pipe(interface, self.peer, outbound=True)
         self._in = _Pipe(interface, self.peer, outbound=False)
+        self._nagle = None if interface.no_delay else Nagle(self._world, self._network.rtt_us, self._transmit)
 
     # -- connecting --------------------------------------------------------------------------
 
@@ -315,7 +321,13 @@ class Stream:
         if not data:
             return
         self.sent_bytes += len(data)
-        self._out.send(bytes(data), self._to_server)
+        if self._nagle is None:
+            self._transmit(bytes(data))
+        else:
+            self._nagle.send(bytes(data))
+
+    def _transmit(self, data: bytes) -> None:
+        self._out.send(data, self._to_server)
 
     def close(self) -> None:
         """Close with a FIN behind everything that was sent."""
@@ -324,6 +336,9 @@ class Stream:
             task.check()
         if not self.closed:
             self.closed = self._ended = True
+            if self._nagle is not None:
+                self._nagle.flush()
+                self._nagle.drop()
             self._out.carry(lambda: self._to_server(b""), f"TCP FIN → {self.peer[0]}:{self.peer[1]}")
 
     def vanish(self) -> None:
@@ -331,6 +346,8 @@ class Stream:
         self.closed = True
         self._inbox.clear()
         self._error = ConnectionResetError(errno.ECONNRESET, "the interface is gone")
+        if self._nagle is not None:
+            self._nagle.drop()
         self._out.cut()
         self._in.cut()
 
@@ -361,6 +378,8 @@ class Stream:
         if data:
             self.received_bytes += len(data)
             self._inbox += data
+            if self._nagle is not None:
+                self._nagle.acknowledged()
         else:
             self._ended = True
         self._readable.set()

@@ -114,10 +114,11 @@ class Connection(msgspec.Struct, frozen=True):
 
     def explain(self) -> str:
         """How far it came and what to look at, for a failed test."""
-        if any(_NO_TIME.search(line) for line in self.trouble):
+        no_time = next((line for line in self.trouble if _NO_TIME.search(line)), None)
+        if no_time is not None:
             return (
                 "time not set: the board's clock was never set, so that it cannot judge the server's "
-                f"certificate; check SNTP. It says: {self.trouble[-1]!r}"
+                f"certificate; check SNTP. It says: {no_time!r}"
             )
         if self.started_us is None:
             return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil.clock import World
+from hil.emulator.nagle import DELAYED_ACK_US
 from hil.emulator.network import Flight, Interface, Link, Network, Stream
 
 if TYPE_CHECKING:
@@ -239,10 +240,60 @@ def test_data_is_lost_while_the_interface_is_down(world: World) -> None:
 
 
 def test_an_unlistened_port_refuses_but_open_connections_stay(world: World) -> None:
-    network, peer, stream = connected(world, echo=True)
+    network, _, stream = connected(world, echo=True)
     network.unlisten("broker", 8883)
-    network.listen("broker", 1, peer.accept)
     stream.sendall(b"still here")
     assert stream.recv(100) == b"still here"
     with pytest.raises(ConnectionRefusedError):
         network.connect("broker", 8883)
+
+
+def talking_slowly(world: World) -> tuple[Peer, Stream]:
+    """A connection without TCP_NODELAY."""
+    network = Network(world, RTT)
+    peer = Peer(world)
+    network.listen("broker", 8883, peer.accept)
+    board = network.interface("board")
+    board.no_delay = False
+    stream = board.connect("broker", 8883)
+    assert isinstance(stream, Stream)
+    return peer, stream
+
+
+def test_without_no_delay_the_second_small_write_waits_for_a_delayed_acknowledgement(world: World) -> None:
+    peer, stream = talking_slowly(world)
+    start = world.now
+    for piece in (b"one", b"two", b"three"):
+        stream.sendall(piece)
+    world.sleep(10 * RTT + DELAYED_ACK_US)
+    later = RTT + DELAYED_ACK_US
+    assert peer.got == [(start + RTT // 2, b"one"), (start + later + RTT // 2, b"twothree")]
+
+
+def test_an_answer_acknowledges_and_a_full_segment_never_waits(world: World) -> None:
+    peer, stream = talking_slowly(world)
+    start = world.now
+    stream.sendall(b"one")
+    stream.sendall(b"two")
+    world.after(RTT, lambda: peer.links[0].send(b"answer"), "answer")
+    world.sleep(3 * RTT)
+    arrived = start + RTT + (RTT - RTT // 2)
+    assert peer.got[1:] == [(arrived + RTT // 2, b"two")]
+    stream.sendall(b"-" * 1460)
+    world.sleep(RTT)
+    assert len(peer.got[2][1]) == 1460
+
+
+def test_what_was_held_back_leaves_before_the_end_and_never_after_a_power_cut(world: World) -> None:
+    peer, stream = talking_slowly(world)
+    stream.sendall(b"one")
+    stream.sendall(b"two")
+    stream.close()
+    world.sleep(RTT)
+    assert [data for _, data in peer.got] == [b"onetwo", b""], "sent at one instant"
+    peer, stream = talking_slowly(world)
+    stream.sendall(b"one")
+    stream.sendall(b"two")
+    stream.vanish()
+    world.sleep(2 * DELAYED_ACK_US)
+    assert peer.got == []

@@ -44,15 +44,25 @@ class Front:
         self._endpoint = endpoint
         self._as_port = as_port
         self._connections: set[_Connection] = set()
+        self.host, self.port = host, port
+        self.open()
+
+    def open(self) -> None:
+        """Listen, again after :meth:`close` on the same port.
+
+        Raises:
+            PortError: the address cannot be listened on.
+        """
         try:
-            self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+            self._socket = socket.create_server((self.host, self.port), backlog=_BACKLOG)
         except OSError as error:
             raise PortError(
-                f"cannot listen on {host}:{port}: {error}", hint="is another program using the port?"
+                f"cannot listen on {self.host}:{self.port}: {error}",
+                hint="is another program using the port?",
             ) from error
         self._socket.setblocking(False)
         self.host, self.port = self._socket.getsockname()[:2]
-        world.listen(self._socket, self._accept)
+        self._world.listen(self._socket, self._accept)
 
     def _accept(self) -> None:
         while True:

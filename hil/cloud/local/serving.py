@@ -49,6 +49,7 @@ class ServedEndpoint:
         self._world: World | None = None
         self._endpoint: Endpoint | None = None
         self._handover: Handover | None = None
+        self._front: Front | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="MQTT endpoint", daemon=True)
 
@@ -64,7 +65,7 @@ class ServedEndpoint:
     def _serve(self, world: World) -> None:
         self._world, self._endpoint = world, self._make()
         front = Front(world, self._endpoint, host=self._host, port=self.port)
-        self.port = front.port
+        self.port, self._front = front.port, front
         handover = Handover(world)
         self._handover = handover
         self._started.set()
@@ -101,6 +102,23 @@ class ServedEndpoint:
         """Have ``call`` made soon, in the endpoint's thread."""
         if self._handover is not None:
             self._handover.post(call)
+
+    def stop_listening(self) -> None:
+        """Close every connection, and refuse new ones."""
+        self.ask(self._listening.close)
+
+    def listen_again(self) -> None:
+        """Take connections again, on the same port.
+
+        Raises:
+            PortError: another program took the port meanwhile.
+        """
+        self.ask(self._listening.open)
+
+    @property
+    def _listening(self) -> Front:
+        assert self._front is not None, "it was started"
+        return self._front
 
     def __enter__(self) -> ServedEndpoint:
         self._thread.start()

@@ -43,6 +43,7 @@ class Manners(msgspec.Struct, frozen=True):
         repeats_publish: sends an unacknowledged message again within the connection.
         repeats_subscribe: sends a SUBSCRIBE again that was not answered.
         keeps_session: asks for the persistent session that is configured, and trusts it.
+        whole_packets: writes an MQTT packet in one piece; else its fixed header and the rest.
     """
 
     checks_authority: bool = True
@@ -55,6 +56,11 @@ class Manners(msgspec.Struct, frozen=True):
     repeats_publish: bool = True
     repeats_subscribe: bool = True
     keeps_session: bool = True
+    whole_packets: bool = True
+
+    def pieces(self, packet: bytes) -> tuple[bytes, ...]:
+        """A packet as it is written."""
+        return (packet,) if self.whole_packets or len(packet) <= 2 else (packet[:2], packet[2:])
 
     def wait_ms(self, attempt: int, doubled_ms: int, rng: Random) -> int:
         """How long to wait before the next attempt.

@@ -318,7 +318,8 @@ class Mqtt:
     def _send(self, packet: Packet) -> None:
         assert self._connection is not None, "there is a connection while packets are sent"
         try:
-            self._connection.send(encode(packet))
+            for piece in self._manners.pieces(encode(packet)):
+                self._connection.send(piece)
         except FAILURES as error:
             raise self._lost(error) from error
         self._last_packet_us = self._world.now

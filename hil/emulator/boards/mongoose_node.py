@@ -36,6 +36,9 @@ FAILURES = (CertificateError, CloudError, DeviceError, UsageError, OSError, Valu
 class NetworkInterface(Protocol):
     """The board's way into the network; :class:`hil.emulator.network.Interface` is one."""
 
+    up: bool
+    no_delay: bool
+
     def connect(self, host: str, port: int, *, timeout_us: int | None = None) -> Socket:
         """Open a TCP connection, or raise ``OSError``."""
         ...
