@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import errors
-from hil.errors import BLOCKED_EXIT, RigError
+from hil.errors import BLOCKED_EXIT, NOT_QUALIFIED_EXIT, RigError
 from hil.measure.verdict import Verdict
+from hil.records.qualification import judge
 from hil.records.rebuild import load_run
 from hil.records.views import write_views_of
 
@@ -70,7 +71,9 @@ def exit_status(exitstatus: int, run: Run, *, foreign_failures: bool = False) ->
         return int(getattr(errors, broken[0].error, RigError).exit_code)
     if run.judged in (Verdict.RIG_ERROR, Verdict.ABORTED):
         return RigError.exit_code
-    return BLOCKED_EXIT if run.judged is Verdict.BLOCKED else exitstatus
+    if run.judged is Verdict.BLOCKED:
+        return BLOCKED_EXIT
+    return NOT_QUALIFIED_EXIT if run.release and judge(run).objections else exitstatus
 
 
 def _tell_github(run: Run) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from hil.quarantine import Entry
+    from hil.release import Release
     from hil.rigfile import RigFile
 
 __all__ = ["Options", "Worker", "read_options"]
@@ -50,6 +51,8 @@ class Options:
         plan: what the run is for.
         quarantine: known problems from the list.
         last_failed: pytest runs only what failed the last time.
+        release: what a qualification is held against, or None.
+        rehearsal: a qualification that qualifies nothing.
         suites: folder whose version control says which suites ran.
         worker: this process's share in a run of several, or None.
     """
@@ -63,6 +66,8 @@ class Options:
     plan: Plan = NO_PLAN
     quarantine: tuple[Entry, ...] = ()
     last_failed: bool = False
+    release: Release | None = None
+    rehearsal: bool = False
     suites: Path = Path()
     worker: Worker | None = None
 
@@ -77,6 +82,9 @@ def read_options(config: pytest.Config) -> Options:
     plan = find_plan(config.getoption("--plan"))
     wanted = config.getoption("--rig") or [str(config.getini("hil_rig"))]
     files = tuple(plan.adjusted(rigfile.load(path)) for path in rigfile.find_rigs(wanted))
+    release = _release(config, plan, files)
+    if release is not None:
+        files = tuple(map(release.adjusted, files))
     faults = tuple(config.getoption("--fault"))
     if faults:
         from hil.emulator.faults import check_faults
@@ -93,6 +101,8 @@ def read_options(config: pytest.Config) -> Options:
         plan=plan,
         quarantine=_quarantine(config, plan),
         last_failed=bool(config.getoption("lf", False)),
+        release=release,
+        rehearsal=bool(config.getoption("--rehearsal")),
         suites=_suites_folder(config),
         worker=None if shared is None else Worker(**{**shared, "folder": Path(shared["folder"])}),
     )
@@ -109,6 +119,28 @@ def _quarantine(config: pytest.Config, plan: Plan) -> tuple[Entry, ...]:
     from hil.quarantine import load_quarantine
 
     return load_quarantine(path, required=bool(given))
+
+
+def _release(config: pytest.Config, plan: Plan, files: tuple[RigFile, ...]) -> Release | None:
+    given, rehearsal = config.getoption("--release"), config.getoption("--rehearsal")
+    if plan.name != "qualification":
+        if given or rehearsal:
+            raise UsageError("--release and --rehearsal belong to --plan qualification")
+        return None
+    if not given:
+        raise UsageError("--plan qualification needs --release FILE", hint="hil qualify FILE does it all")
+    from hil.release import load_release
+
+    release = load_release(Path(given))
+    for file in files:
+        if not release.concerns(file):
+            raise UsageError(
+                f"{file.rig} shows no combination of the release {release.release}",
+                hint="its board, or its element's part and revision, is not in the release file",
+            )
+        if rehearsal and not file.emulated:
+            raise UsageError(f"{file.rig} is physical: a rehearsal touches emulated rigs only")
+    return release
 
 
 def _suites_folder(config: pytest.Config) -> Path:

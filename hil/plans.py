@@ -5,10 +5,11 @@ plan           tests        parallel  rig errors   quarantine          samples
 =============  ===========  ========  ===========  ==================  =======
 (none)         all          no        counted      tolerated           as in the rig file
 nightly        reversible   yes       one retry    tolerated           29 at least
+qualification  all          no        counted      counts as any test  59 at least
 =============  ===========  ========  ===========  ==================  =======
 
 Samples are connections per measurement on a physical rig: 29 without one exceedance show that nine
-of ten stay below the limit, with 95 % confidence
+of ten stay below the limit, 59 that nineteen of twenty do, each with 95 % confidence
 (:func:`hil.measure.statistics.samples_needed`).
 """
 
@@ -39,6 +40,7 @@ class Plan:
         retries: further attempts of a test that ended in a rig error; never of a failed one.
         tolerates_quarantine: a quarantined test that fails does not count.
         samples: least number of samples per measurement on physical rigs; 0 leaves the rig file's.
+        complete: no test may be left out by hand.
     """
 
     name: str = ""
@@ -47,6 +49,7 @@ class Plan:
     retries: int = 0
     tolerates_quarantine: bool = True
     samples: int = 0
+    complete: bool = False
 
     def adjusted(self, file: RigFile) -> RigFile:
         """The rig file with at least the plan's number of samples; emulated rigs stay as they are."""
@@ -62,7 +65,11 @@ class Plan:
 
 NO_PLAN = Plan()
 PLANS: dict[str, Plan] = {
-    plan.name: plan for plan in (Plan("nightly", reversible_only=True, parallel=True, retries=1, samples=29),)
+    plan.name: plan
+    for plan in (
+        Plan("nightly", reversible_only=True, parallel=True, retries=1, samples=29),
+        Plan("qualification", tolerates_quarantine=False, samples=59, complete=True),
+    )
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from hil.run import Run
     from hil.workers import Controller
@@ -50,12 +51,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--plan", default=None, metavar="NAME",
         help="what the run is for: `nightly` (reversible tests, rigs in parallel, one retry after a rig"
-        " error)",
+        " error) or `qualification` (of a release; `hil qualify` does it all)",
     )  # fmt: skip
     group.addoption(
         "--quarantine", default=None, metavar="FILE",
         help="list of known problems that are tolerated (default: quarantine.yaml, if there is one)",
     )  # fmt: skip
+    group.addoption(
+        "--release", default=None, metavar="FILE",
+        help="plan qualification: the release file that the run is held against",
+    )  # fmt: skip
+    group.addoption(
+        "--rehearsal", action="store_true", help="plan qualification on emulated rigs; it qualifies nothing"
+    )
     group.addoption("--runs", default=None, metavar="DIR", help="where runs are written (default: ./runs)")
     group.addoption(
         "--no-report", action="store_true", help="write the journal and JUnit, not the HTML report"
@@ -101,9 +109,17 @@ def get_run(config: pytest.Config) -> Run:
     return run
 
 
+def finished_folder(config: pytest.Config) -> Path | None:
+    """Where the run of a session lies; None if nothing was run on a rig."""
+    run, controller = config.stash[_RUN], config.stash[_CONTROLLER]
+    if controller is not None:
+        return controller.folder if controller.folder.exists() else None
+    return None if run is None else run.folder
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """What the command line names is checked before anything is collected."""
-    if any(session.config.getoption(name) for name in ("--rig", "--fault", "--plan")):
+    if any(session.config.getoption(name) for name in ("--rig", "--fault", "--plan", "--release")):
         run = get_run(session.config)
         if run.options.plan.name and not hasattr(session.config, "workerinput"):
             from hil.progress import watch
@@ -131,6 +147,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     run = session.config.stash[_RUN]
     if run is not None:
         run.put_in_order(session.items)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Some plans let nobody choose among the tests."""
+    run = items[0].config.stash[_RUN] if items else None
+    if run is not None:
+        run.deselected(items)
 
 
 @pytest.hookimpl(wrapper=True)

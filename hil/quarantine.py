@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from hil.clock import Calendar
 
-__all__ = ["DEFAULT_FILE", "Entry", "Quarantine", "load_quarantine"]
+__all__ = ["DATE", "DATE_FORM", "DEFAULT_FILE", "Entry", "Quarantine", "load_quarantine"]
 
 DEFAULT_FILE = "quarantine.yaml"
-_DATE = r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-_DATE_FORM = "a date, YEAR-MONTH-DAY"
+DATE = r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+DATE_FORM = "a date, YEAR-MONTH-DAY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Entry:
 
     reason: Annotated[str, Key("Why the test fails.")]
     issue: Annotated[str, Key("Where somebody works on it.")]
-    until: Annotated[str, Key("Last day.", pattern=_DATE, form=_DATE_FORM)]
+    until: Annotated[str, Key("Last day.", pattern=DATE, form=DATE_FORM)]
     requirement: Annotated[str | None, Key("Requirement id whose tests are meant.")] = None
     test: Annotated[str | None, Key("Name of the test function that is meant.")] = None
     rig: Annotated[str, Key("Rigs that are meant, a pattern.")] = "*"

@@ -484,11 +484,12 @@ class Rig:
         return diagnose_restarts(restarts) if restarts else None
 
     def console_since_test(self) -> str:
-        """What crossed the console since the test began."""
+        """What crossed the console since the test began; of the first test, since the rig was opened."""
         board = self._board
-        if board is None or self._console_mark is None:
+        if board is None:
             return ""
-        return board.console.transcript.render(self._console_mark)
+        transcript = board.console.transcript
+        return transcript.render() if self._console_mark is None else transcript.render(self._console_mark)
 
     def evidence(self) -> Sequence[tuple[str, str]]:
         """What was seen on the wire since the test began: ``(title, text)``."""

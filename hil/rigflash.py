@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hil.board.esptool import Esptool
 from hil.board.flash import BAUD, Flasher
-from hil.errors import HilError, UsageError
+from hil.errors import DeviceError, HilError, UsageError
 from hil.power.relay import State
 from hil.serialport.port import SerialPort
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from hil.board.flash import Flashed
     from hil.rig import Rig
 
-__all__ = ["flash", "flasher"]
+__all__ = ["flash", "flash_and_restore", "flasher"]
+
+RESTORED = "done, and what was in flash before was put back"
+"""Result of :func:`flash_and_restore` in the journal."""
 
 
 def flasher(
@@ -79,6 +82,33 @@ def flash(
         raise
     finally:
         rig.start_again()  # out of the loader and into whatever lies in flash
+    return done
+
+
+def flash_and_restore(rig: Rig, image: bytes, offset: int) -> Flashed:
+    """Write an image and prove it as :func:`flash` does, then put back what was in flash before.
+
+    For emulated boards: their processor runs models of firmware and could not start the image.
+
+    Raises:
+        ConfigError, BoardIdentityError, DeviceError, PortError: as :func:`flash`, and DeviceError too if
+            the board does not start with what was put back.
+    """
+    worker = flasher(rig)
+    worker.check(image, offset)
+    what = {"sha256": hashlib.sha256(image).hexdigest(), "offset": offset, "size": len(image)}
+    board = {"chip": rig.file.board.mcu, "mac": rig.file.board.mac}
+    _note(rig, what, "intent", **board)
+    try:
+        done = worker.try_out(image, offset)
+        _note(rig, what, RESTORED, **board, read_back=done.read_back)
+    except HilError as error:
+        _note(rig, what, f"failed: {error.message}", **board)
+        raise
+    finally:
+        start_again(rig, worker)
+    if rig.boot is None:
+        raise DeviceError(f"what was in flash was put back, but {rig.diagnose_silence()}")
     return done
 
 

@@ -17,9 +17,11 @@ from hil.power.relay import State
 from hil.wire.serials import is_reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from hil.rig import Rig
 
-__all__ = ["RESERVED_MAC", "check_board", "part_identities"]
+__all__ = ["RESERVED_MAC", "check_board", "marks_of_emulation", "part_identities"]
 
 RESERVED_MAC = "02:e0:7e:"
 """Beginning of the MAC addresses of emulated boards; locally administered, so that no maker has it."""
@@ -32,9 +34,7 @@ def part_identities(rig: Rig) -> list[dict[str, Any]]:
     file = rig.file
     emulated = rig.emulated is not None
     board, element = _asked(_board, rig), _asked(_element, rig)
-    serial = element.get("serial")
-    false_element = isinstance(serial, str) and is_reserved(bytes.fromhex(serial))
-    false_board = str(board.get("mac", "")).startswith(RESERVED_MAC)
+    false_board, false_element = _reserved_mac(board), _reserved_serial(element)
     cloud = {"account": file.cloud.account_id, "region": file.cloud.region}
     rows = (
         ("board", file.board.kind, file.board.port, board, not (emulated or false_board)),
@@ -46,6 +46,33 @@ def part_identities(rig: Rig) -> list[dict[str, Any]]:
         {"part": part, "kind": kind, "physical": physical, "port": port, "identity": identity}
         for part, kind, port, identity, physical in rows
     ]
+
+
+def marks_of_emulation(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What shows that parts are emulated, in words; empty if nothing does.
+
+    Args:
+        parts: as :func:`part_identities` gives them.
+    """
+    found = []
+    for part in parts:
+        identity = part["identity"]
+        if part["part"] == "board" and _reserved_mac(identity):
+            found.append(f"the board's MAC address {identity['mac']} is of the range of emulated boards")
+        if part["part"] == "element" and _reserved_serial(identity):
+            found.append(
+                f"the element's serial number {identity['serial']} is of the range of emulated parts"
+            )
+    return found
+
+
+def _reserved_mac(identity: Identity) -> bool:
+    return str(identity.get("mac", "")).lower().startswith(RESERVED_MAC)
+
+
+def _reserved_serial(identity: Identity) -> bool:
+    serial = identity.get("serial")
+    return isinstance(serial, str) and is_reserved(bytes.fromhex(serial))
 
 
 def check_board(rig: Rig, parts: list[dict[str, Any]]) -> None:

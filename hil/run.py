@@ -14,7 +14,7 @@ from hil import suitegraph
 from hil.arranging import arrange, put_in_order
 from hil.clock import Calendar, wall_us
 from hil.cloud import awsguard
-from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError
+from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError, UsageError
 from hil.marks import block, is_block, requirements
 from hil.measure.verdict import Verdict
 from hil.onceonly import Once, is_irreversible
@@ -23,6 +23,7 @@ from hil.testitems import first_line, item_id, item_title, rig_of, skip_reason, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from hil.quarantine import Entry, Quarantine
     from hil.records.journal import Journal
@@ -114,6 +115,17 @@ class Run:
         """The order of :meth:`arrange` again, after others have changed it."""
         put_in_order(items, self.options)
 
+    def deselected(self, items: Sequence[pytest.Item]) -> None:
+        """A plan that is to be complete ends here, if somebody chose among its tests."""
+        left_out = [item for item in items if self.concerns(item)]
+        if self.options.plan.complete and left_out:
+            error = UsageError(
+                f"plan {self.options.plan.name} runs every test of its suites; {len(left_out)} were "
+                f"deselected, among them {left_out[0].nodeid}",
+                hint="leave out -k, -m and --deselect",
+            )
+            pytest.exit(str(error), returncode=error.exit_code)
+
     def known_tests(self) -> Mapping[str, Known]:
         """The tests that use a rig, by node id, for the progress display."""
         if not self._known:
@@ -137,12 +149,21 @@ class Run:
             self._journal = self._begin()
         return self._journal
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the journal lies; None as long as there is none."""
+        return None if self._journal is None else self._journal.folder.absolute()
+
     def _header(self) -> dict[str, Any]:
         """The fields of ``run-start`` that the command line decides."""
         options = self.options
         fields: dict[str, Any] = {"rigs": list(self._files), "faults": list(options.faults)}
         if options.plan.name:
             fields["plan"] = options.plan.name
+        if options.release is not None:
+            fields["release"] = options.release.fields()
+        if options.rehearsal:
+            fields["rehearsal"] = True
         if options.quarantine:
             fields["quarantine"] = self.quarantine.fields()
         return fields
@@ -188,6 +209,7 @@ class Run:
                         journal=self.journal,
                         calendar=self.calendar,
                     )
+                self._admit(name)
             except HilError as error:
                 self._rig_error(name, error)
                 if not self._may_retry():
@@ -195,11 +217,26 @@ class Run:
                 raise
         return self._rigs[name]
 
+    def _admit(self, name: str) -> None:
+        """What a release asks of a rig before its first test; a rig that is not admitted is closed."""
+        if self.options.release is None:
+            return
+        from hil.releasegate import admit
+
+        try:
+            admit(self._rigs[name], self.options.release)
+        except BaseException:
+            self._drop(name)
+            raise
+
     def close_rig(self, name: str) -> None:
         """Record what the parts are now; then safe state, ports closed, lock given back."""
-        rig = self._rigs.pop(name, None)
+        rig = self._rigs.get(name)
         if rig is None:
             return
+        if self._test is not None and self._test.rig == name:
+            self._attach_console(self._test)  # the rig's last test: after this there is no console
+        del self._rigs[name]
         try:
             if not self._interrupted:
                 rig.record_close()
@@ -499,6 +536,10 @@ class Run:
         plan = self.options.plan
         if plan.name:
             lines.insert(0, f"plan: {plan.name}")
+        release = self.options.release
+        if release is not None:
+            what = "REHEARSAL, qualifies nothing" if self.options.rehearsal else "qualification"
+            lines.insert(1, f"release: {release.release} ({what})")
         if plan.parallel and len(self._files) > 1 and not self.has_workers:
             lines.append("pytest-xdist is not installed: rigs run one after the other")
         if self.options.quarantine:

@@ -154,19 +154,30 @@ class Flasher:
         self.check(image, offset)
         with self._loader() as loan, tempfile.TemporaryDirectory(prefix="hil-flash-") as folder:
             chip = self._identified(loan)
-            if chip.flash_size is not None and offset + len(image) > chip.flash_size:
-                raise ConfigError(
-                    f"the image ends at 0x{offset + len(image):x}, the board's flash at 0x{chip.flash_size:x}"
-                )
-            path = Path(folder) / "image.bin"
-            path.write_bytes(image)
-            keep = ("--flash-mode", "keep", "--flash-freq", "keep", "--flash-size", "keep")
-            self._run(loan, "write-flash", *keep, hex(offset), str(path), chip=chip.kind)
+            _need_room(chip, image, offset)
+            self._put(loan, chip, image, offset, Path(folder))
             back = self._content(loan, chip, offset, len(image), Path(folder))
-        if back != image:
-            raise _differs(image, back, offset)
-        written, held = (hashlib.sha256(content).hexdigest() for content in (image, back))
-        return Flashed(chip, offset, len(image), written, held)
+        return _flashed(chip, image, back, offset)
+
+    def try_out(self, image: bytes, offset: int) -> Flashed:
+        """Write an image, read it back, compare, and put back what was there before.
+
+        Raises:
+            ConfigError, BoardIdentityError, DeviceError, PortError: see :meth:`write`.
+        """
+        self.check(image, offset)
+        with self._loader() as loan, tempfile.TemporaryDirectory(prefix="hil-flash-") as folder:
+            chip = self._identified(loan)
+            _need_room(chip, image, offset)
+            # Flash is erased sector by sector: the rest of the last one has to come back too.
+            size = -(-len(image) // SECTOR) * SECTOR
+            before = self._content(loan, chip, offset, size, Path(folder))
+            try:
+                self._put(loan, chip, image, offset, Path(folder))
+                back = self._content(loan, chip, offset, len(image), Path(folder))
+            finally:
+                self._put(loan, chip, before, offset, Path(folder))
+        return _flashed(chip, image, back, offset)
 
     def check(self, image: bytes, offset: int) -> None:
         """What can be refused before the board is touched.
@@ -219,6 +230,12 @@ class Flasher:
             )
         return chip
 
+    def _put(self, loan: Loan, chip: Chip, content: bytes, offset: int, folder: Path) -> None:
+        path = folder / "image.bin"
+        path.write_bytes(content)
+        keep = ("--flash-mode", "keep", "--flash-freq", "keep", "--flash-size", "keep")
+        self._run(loan, "write-flash", *keep, hex(offset), str(path), chip=chip.kind)
+
     def _content(self, loan: Loan, chip: Chip, offset: int, size: int, folder: Path) -> bytes:
         path = folder / "back.bin"
         self._run(loan, "read-flash", hex(offset), hex(size), str(path), chip=chip.kind)
@@ -255,6 +272,20 @@ class Flasher:
     def _lines(self, *, dtr: bool, rts: bool, for_us: int) -> None:
         self.port.set_lines(dtr=dtr, rts=rts)
         self.port.clock.sleep(for_us)
+
+
+def _need_room(chip: Chip, image: bytes, offset: int) -> None:
+    if chip.flash_size is not None and offset + len(image) > chip.flash_size:
+        raise ConfigError(
+            f"the image ends at 0x{offset + len(image):x}, the board's flash at 0x{chip.flash_size:x}"
+        )
+
+
+def _flashed(chip: Chip, image: bytes, back: bytes, offset: int) -> Flashed:
+    if back != image:
+        raise _differs(image, back, offset)
+    written, held = (hashlib.sha256(content).hexdigest() for content in (image, back))
+    return Flashed(chip, offset, len(image), written, held)
 
 
 def _differs(image: bytes, back: bytes, offset: int) -> DeviceError:

@@ -36,9 +36,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("hil.cli.ledger", "Irreversible operations of elements, and those without a result."),
     "manifest": ("hil.cli.manifest", "Manifests of secure elements: show, verify, write, register."),
     "provision": ("hil.cli.provision", "Bring an element and its board to what a plan says."),
+    "qualify": ("hil.cli.qualify", "Hold a release against its requirements, and sign what comes of it."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
     "safe-state": ("hil.cli.safe_state", "Switch a rig's relay to its safe state, after a crash."),
+    "verify": ("hil.cli.verify", "Check the evidence of a qualification against a public key."),
 }
 """Verb: the module whose ``command`` it is, and its line in ``hil --help``."""
 

@@ -25,7 +25,10 @@ from hil.discretion import discreet
 from hil.errors import CertificateError, ConfigError, UsageError
 from hil.measure.verdict import Verdict
 from hil.records.journal import JOURNAL
+from hil.records.matrix import MATRIX
+from hil.records.qualification import judge
 from hil.records.rebuild import load_run
+from hil.records.views import JUNIT, REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +36,20 @@ if TYPE_CHECKING:
 
     from hil.records.model import Run
 
-__all__ = ["ATTESTATION", "Attested", "DigestSigner", "FileSigner", "Signer", "attest", "verify"]
+__all__ = [
+    "ATTESTATION",
+    "Attested",
+    "DigestSigner",
+    "FileSigner",
+    "PublicKey",
+    "Signer",
+    "attest",
+    "keyid",
+    "load_public_key",
+    "signed_by",
+    "verify",
+    "write_public_key",
+]
 
 ATTESTATION = "attestation.dsse.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -41,6 +57,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+_VIEWS = (JUNIT, MATRIX, REPORT)
 _RESULTS = {Verdict.PASS: "PASSED", Verdict.WARN: "WARNED"}
 
 
@@ -118,12 +135,16 @@ class Attested:
         result: ``PASSED``, ``WARNED`` or ``FAILED``.
         emulated: True if any rig of the run was emulated: the result qualifies no hardware.
         keyid: SHA-256 of the public key (DER, SubjectPublicKeyInfo).
+        qualified: the release that is qualified, or empty: it failed, it is a rehearsal, it is no release.
+        firmware: SHA-256 of the images that the statement speaks of; none if it speaks of the run only.
     """
 
     sentence: str
     result: str
     emulated: bool
     keyid: str
+    qualified: str = ""
+    firmware: frozenset[str] = frozenset()
 
 
 def attest(folder: Path, signer: Signer) -> Path:
@@ -132,12 +153,15 @@ def attest(folder: Path, signer: Signer) -> Path:
     Every file in the folder is named in it, so views are to be written before.
 
     Raises:
-        UsageError: the run was aborted; there is nothing to attest.
+        UsageError: the run was aborted, or a view of a release's run is missing; nothing is signed.
         ConfigError: the journal is damaged.
     """
     run = load_run(folder)
     if run.aborted:
         raise UsageError(f"run {run.name} was aborted; nothing can be attested of it")
+    lacking = [name for name in _VIEWS if run.release and not (folder / name).is_file()]
+    if lacking:
+        raise UsageError(f"run {run.name} lacks {', '.join(lacking)}", hint="hil report makes them again")
     payload = json.dumps(_statement(run), ensure_ascii=False, sort_keys=True).encode()
     signature = signer.sign(_pre_authentication(payload))
     envelope = {
@@ -161,6 +185,8 @@ def verify(folder: Path, key: PublicKey) -> Attested:
         ConfigError: there is no attestation, or it is damaged.
         CertificateError: another key signed, a byte was changed, or a file is missing or extra.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder", hint="give the folder that `hil qualify` printed")
     statement = _signed_statement(folder / ATTESTATION, key)
     named = {item["name"]: item["digest"]["sha256"] for item in statement["predicate"]["evidence"]}
     found = _digests(folder)
@@ -172,14 +198,32 @@ def verify(folder: Path, key: PublicKey) -> Attested:
         if named[name] != found[name]:
             raise CertificateError(f"{folder}: {name} was changed after the attestation")
     run = load_run(folder)
-    if statement["predicate"] != _predicate(run):
+    if statement != _statement(run):
         raise CertificateError(f"{folder}: the statement does not say what the journal says")
+    if run.aborted:
+        raise CertificateError(f"{folder}: the run was aborted, and yet it is attested")
+    for attachment in [*run.attachments, *(a for test in run.tests for a in test.attachments)]:
+        if found.get(attachment.path) != attachment.sha256:
+            raise CertificateError(f"{folder}: {attachment.path} is not what the journal says was attached")
+    return _attested(run, statement, key)
+
+
+def _attested(run: Run, statement: dict[str, Any], key: PublicKey) -> Attested:
     result, emulated = statement["predicate"]["result"], run.kind != "physical"
-    label = " on EMULATED rigs, which qualifies no hardware" if emulated else ""
-    sentence = (
-        f"{result}: {len(run.tests)} tests of run {run.name} on {', '.join(run.rigs) or 'no rig'}{label}"
-    )
-    return Attested(sentence, result, emulated, keyid(key))
+    rigs = ", ".join(run.rigs) or "no rig"
+    sentence = f"{result}: {len(run.tests)} tests of run {run.name} on {rigs}"
+    qualified = ""
+    if run.release:
+        release = judge(run)
+        covered = f"{len(release.requirements)} requirements, {sentence.partition(': ')[2]}"
+        sentence = f"{release.verdict.upper()}: release {release.release}, {covered}"
+        qualified = release.release if release.qualified else ""
+    if emulated and not qualified:
+        sentence += (
+            f" on {'' if run.kind == 'emulated' else 'partly '}EMULATED rigs, which qualifies no hardware"
+        )
+    firmware = frozenset(item["digest"]["sha256"] for item in statement["subject"] if item["name"] != JOURNAL)
+    return Attested(sentence, result, emulated, keyid(key), qualified, firmware)
 
 
 def load_public_key(path: Path) -> PublicKey:
@@ -195,6 +239,19 @@ def load_public_key(path: Path) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise ConfigError(f"{path}: attestations are signed with Ed25519 or P-256")
     return key
+
+
+def write_public_key(key: PublicKey, path: Path) -> None:
+    """Write a public key as PEM.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    text = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    try:
+        path.write_bytes(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def keyid(key: PublicKey) -> str:
@@ -214,39 +271,64 @@ def _signed_statement(path: Path, key: PublicKey) -> dict[str, Any]:
         envelope = json.loads(path.read_bytes())
         payload = base64.b64decode(envelope["payload"], validate=True)
         signatures = [base64.b64decode(entry["sig"], validate=True) for entry in envelope["signatures"]]
+        named = {str(entry.get("keyid", "")) for entry in envelope["signatures"]}
         kind = envelope["payloadType"]
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise ConfigError(f"{path} is no DSSE envelope: {error!r}") from error
-    if kind != PAYLOAD_TYPE or not any(_signed_by(key, signature, payload) for signature in signatures):
-        raise CertificateError(f"{path} was not signed by the key {keyid(key)[:16]}…")
+    message = _pre_authentication(payload)
+    if kind != PAYLOAD_TYPE or not any(signed_by(key, signature, message) for signature in signatures):
+        if keyid(key) in named:
+            raise CertificateError(f"{path}: the statement was changed after it was signed")
+        raise CertificateError(
+            f"{path} was not signed by the key {keyid(key)[:16]}… but by {_short(named)}",
+            hint="whoever signs a forgery again has another key; ask the signer for theirs on another way",
+        )
     statement = json.loads(payload)
-    if statement.get("_type") != STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
+    if not isinstance(statement, dict) or statement.get("_type") != STATEMENT_TYPE:
         raise CertificateError(f"{path} attests something else than test results")
-    assert isinstance(statement, dict), "it has members"
+    if statement.get("predicateType") != PREDICATE_TYPE:
+        raise CertificateError(f"{path} attests something else than test results")
     return statement
 
 
-def _signed_by(key: PublicKey, signature: bytes, payload: bytes) -> bool:
+def _short(keyids: set[str]) -> str:
+    return ", ".join(sorted(f"{one[:16]}…" for one in keyids if one)) or "nobody who says so"
+
+
+def signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether a signature of a message is by this key."""
     try:
         if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, _pre_authentication(payload))
+            key.verify(signature, message)
         else:
-            key.verify(signature, _pre_authentication(payload), ec.ECDSA(hashes.SHA256()))
+            key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False
     return True
 
 
 def _statement(run: Run) -> dict[str, Any]:
-    """The statement; its subject is the firmware that was tested, or the journal where none is known."""
-    firmware = [
-        {"name": f"firmware of {rig.rig}", "digest": {"sha256": str(part.identity["firmware_sha256"])}}
-        for rig in run.rigs.values()
-        for part in rig.parts
-        if "firmware_sha256" in part.identity
-    ]
+    """The statement; its subject is the firmware that was tested, or the journal where none is known.
+
+    What ran on emulated rigs, a rehearsal above all, speaks of its journal only: nobody who looks for
+    the hash of an image may find a result that no hardware has shown.
+    """
+    if run.release:
+        firmware = [
+            {"name": str(board["image"]), "digest": {"sha256": str(board["sha256"])}}
+            for board in run.release["boards"]
+            if not run.rehearsal
+        ]
+    else:
+        firmware = [
+            {"name": f"firmware of {rig.rig}", "digest": {"sha256": str(part.identity["firmware_sha256"])}}
+            for rig in run.rigs.values()
+            if rig.kind == "physical"
+            for part in rig.parts
+            if "firmware_sha256" in part.identity
+        ]
     journal = {"name": JOURNAL, "digest": {"sha256": _digests(run.folder)[JOURNAL]}}
     return {
         "_type": STATEMENT_TYPE,
@@ -261,18 +343,27 @@ def _predicate(run: Run) -> dict[str, Any]:
     for test in run.tests:
         by_verdict.setdefault(test.verdict, []).append(test.test)
     grave = (Verdict.FAIL, Verdict.RIG_ERROR, Verdict.ABORTED, Verdict.BLOCKED)
+    release: dict[str, Any] = {}
+    configuration: list[dict[str, Any]] = [
+        {"name": rig.rig, "annotations": {"kind": rig.kind}} for rig in run.rigs.values()
+    ]
+    result = _RESULTS.get(run.verdict, "FAILED")
+    if run.release:
+        found = judge(run)
+        result = result if found.passed else "FAILED"
+        release = {"release": found.release, "verdict": found.verdict, "objections": list(found.objections)}
+        digest = {"sha256": str(run.release["file_sha256"])}
+        configuration.append({"name": str(run.release["file"]), "digest": digest})
     return {
-        "result": _RESULTS.get(run.verdict, "FAILED"),
-        "configuration": [
-            {"name": rig.rig, "annotations": {"kind": "emulated" if rig.emulated else "physical"}}
-            for rig in run.rigs.values()
-        ],
+        "result": result,
+        "configuration": configuration,
         "passedTests": by_verdict.get(Verdict.PASS, []),
         "warnedTests": by_verdict.get(Verdict.WARN, []),
         "failedTests": [test for verdict in grave for test in by_verdict.get(verdict, [])],
         # Beyond the predicate's own fields, which readers of in-toto ignore:
         "run": run.name,
         "kind": run.kind,
+        **release,
         "evidence": [
             {"name": name, "digest": {"sha256": digest}} for name, digest in _digests(run.folder).items()
         ],
@@ -280,9 +371,16 @@ def _predicate(run: Run) -> dict[str, Any]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Name and SHA-256 of every file of the run but the attestation."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ATTESTATION
-    }
+    """Name and SHA-256 of every file of the run but the attestation.
+
+    Raises:
+        CertificateError: something that is neither a file nor a folder, such as a link to elsewhere.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise CertificateError(f"{folder}: {name} is no file of its own, it leads elsewhere")
+        if path.is_file() and name != ATTESTATION:
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found

@@ -53,7 +53,8 @@ def write_junit(run: Run, path: Path) -> None:
 
 def junit_tree(run: Run) -> ElementTree[Element]:
     """The JUnit view of a run as an XML tree."""
-    root = Element("testsuites", name=_text(f"hil {run.name}"), time=_seconds(run.wall_us))
+    what = "hil REHEARSAL (qualifies nothing)" if run.rehearsal else "hil"
+    root = Element("testsuites", name=_text(f"{what} {run.name}"), time=_seconds(run.wall_us))
     _counts(root, run.tests)
     for suite in run.suites:
         root.append(_suite(run, suite))
@@ -87,7 +88,7 @@ def _suite(run: Run, suite: SuiteRecord) -> Element:
     if rig is not None:
         properties = SubElement(element, "properties")
         _property(properties, "rig", rig.rig)
-        _property(properties, "rig.kind", "emulated" if rig.emulated else "physical")
+        _property(properties, "rig.kind", rig.kind)
         for part in rig.parts:
             identity = ", ".join(f"{key} {value}" for key, value in part.identity.items())
             kind = "physical" if part.physical else "emulated"

@@ -55,6 +55,10 @@ class RigRecord:
     wiring: list[dict[str, Any]] = field(default_factory=list)
     after: list[Part] = field(default_factory=list)
 
+    def identity(self, part: str) -> dict[str, Any]:
+        """What a part said of itself when the rig was opened; empty if there is no such part."""
+        return next((one.identity for one in self.parts if one.part == part), {})
+
     @property
     def kind(self) -> str:
         """``physical``, ``emulated`` or ``mixed``, by the parts on the bench; the cloud is none."""
@@ -240,6 +244,7 @@ class Run:
         tests: the last attempt of each test.
         retried: attempts that ended in a rig error and were followed by another one.
         aside: rigs that were set aside, with the reason.
+        release: what a qualification is held against, as in the journal; empty without one.
     """
 
     folder: Path
@@ -254,6 +259,7 @@ class Run:
     flashed: list[Flashing] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)
+    release: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] | None = None
     last: float = 0.0
 
@@ -288,8 +294,13 @@ class Run:
 
     @property
     def plan(self) -> str:
-        """``nightly``, or nothing for an ordinary run."""
+        """``nightly``, ``qualification``, or nothing for an ordinary run."""
         return str(self.header.get("plan", ""))
+
+    @property
+    def rehearsal(self) -> bool:
+        """True for a rehearsal of a qualification: it qualifies nothing."""
+        return bool(self.header.get("rehearsal"))
 
     @property
     def counts(self) -> Counter[Verdict]:

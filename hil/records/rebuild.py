@@ -100,6 +100,7 @@ class _Builder:
 
 def _run_start(builder: _Builder, event: Event) -> None:
     builder.run.header = event
+    builder.run.release = dict(event.get("release", {}))
     builder.run.started = event.get("at", 0.0)
 
 

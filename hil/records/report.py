@@ -16,6 +16,7 @@ from markupsafe import Markup
 from hil.measure.verdict import MEANINGS, Verdict
 from hil.records.connectviews import connect_views
 from hil.records.journal import utc
+from hil.records.qualification import WAIVED, judge
 from hil.records.svg import (
     account_picture,
     limit_picture,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.records.model import Attachment, Irreversible, RigRecord, Run, TestRecord
+    from hil.records.qualification import Qualification
 
 __all__ = ["render_report", "write_report"]
 
@@ -57,17 +59,23 @@ def write_report(run: Run, path: Path) -> None:
 
 def render_report(run: Run) -> str:
     """The report of a run as HTML."""
+    release = judge(run) if run.release else None
     return _template().render(
         run=run,
+        release=release,
+        headline=run.verdict if release is None else release.verdict,
+        tone=_tone(run, release),
+        wrong=_failed(run) or run.rig_errors or run.blocks or run.aside,
+        quarantined=[test for test in run.tests if test.verdict is Verdict.QUARANTINED],
         css=Markup((files("hil.records") / "report.css").read_text(encoding="utf-8")),
-        sentence=_sentence(run),
+        sentence=_sentence(run) if release is None else _sentence_of(release),
         share=Markup(share_picture(_shares(run))),
         shares=_shares(run),
         meanings=MEANINGS,
         failed=_failed(run),
         excerpts={id(test): _excerpts(run, test) for test in _failed(run)},
         rigs=[_rig_view(run, rig) for rig in run.rigs.values()],
-        rig_kind={name: _kind(rig) for name, rig in run.rigs.items()},
+        rig_kind={name: rig.kind for name, rig in run.rigs.items()},
         requirements=run.requirements(),
         skipped=_skipped(run),
         operations=_operations(run),
@@ -119,6 +127,25 @@ def _sentence(run: Run) -> str:
             )
 
 
+def _sentence_of(release: Qualification) -> str:
+    if release.objections:
+        more = f" {len(release.objections) - 1} more below." if release.objections[1:] else ""
+        return f"Release {release.release}: {release.objections[0]}.{more}"
+    waived = sum(row.state == WAIVED for row in release.requirements)
+    covered = f"{len(release.requirements) - waived} requirements are covered, {waived} waived."
+    if release.rehearsal:
+        return f"Rehearsal of {release.release} on emulated rigs: {covered} It qualifies nothing."
+    return f"Release {release.release} on physical rigs: {covered}"
+
+
+def _tone(run: Run, release: Qualification | None) -> str:
+    if release is None:
+        return verdict_class(run.verdict)
+    if release.objections:
+        return verdict_class(Verdict.ABORTED if run.aborted else Verdict.FAIL)
+    return verdict_class(Verdict.WARN if release.rehearsal else Verdict.PASS)
+
+
 def _shares(run: Run) -> list[tuple[Verdict, int]]:
     return [(verdict, run.counts[verdict]) for verdict in reversed(Verdict) if run.counts[verdict]]
 
@@ -132,7 +159,7 @@ def _skipped(run: Run) -> list[tuple[str, list[TestRecord]]]:
     """Tests that were not run, by reason."""
     found: dict[str, list[TestRecord]] = {}
     for test in run.tests:
-        if test.verdict in (Verdict.SKIPPED, Verdict.BLOCKED, Verdict.QUARANTINED):
+        if test.verdict in (Verdict.SKIPPED, Verdict.BLOCKED):
             found.setdefault(test.reason or MEANINGS[test.verdict], []).append(test)
     return list(found.items())
 
@@ -149,11 +176,6 @@ def _operations(run: Run) -> list[tuple[Irreversible, list[int], int]]:
     ]
 
 
-def _kind(rig: RigRecord) -> str:
-    kinds = {part.physical for part in rig.parts if part.part != "cloud"}
-    return "emulated" if rig.emulated or kinds == {False} else "mixed" if False in kinds else "physical"
-
-
 def _rig_view(run: Run, rig: RigRecord) -> dict[str, Any]:
     tests = [test for test in run.tests if test.rig == rig.rig]
     account: dict[str, int] = {}
@@ -162,7 +184,7 @@ def _rig_view(run: Run, rig: RigRecord) -> dict[str, Any]:
             account[name] = account.get(name, 0) + us
     return {
         "rig": rig,
-        "kind": _kind(rig),
+        "kind": rig.kind,
         "wiring": Markup(wiring_picture(rig)),
         "timeline": Markup(timeline_picture(tests, wall=rig.clock == "wall")),
         "account": Markup(account_picture(account)),

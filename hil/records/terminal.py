@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hil.measure.verdict import Verdict
+from hil.records.qualification import judge
 from hil.records.spans import span
 
 if TYPE_CHECKING:
@@ -196,10 +197,22 @@ def _after(run: Run, report: Path | None) -> list[Styled]:
     if slow:
         said = ", ".join(f"{step.title} {span(step.duration_us)}" for _, step in slow)
         lines.append([(f"slowest steps: {said}", "")])
+    if run.release:
+        lines += _release(run)
     lines.append([("verdict: ", ""), _styled(run.verdict), (f" ({_summary(run)})", "")])
     if report is not None:
         lines.append([(f"report: {report}", "")])
     return lines
+
+
+def _release(run: Run) -> list[Styled]:
+    """Whether the release is qualified, and what speaks against it."""
+    found = judge(run)
+    style = "green" if found.passed else "bold red"
+    rest = " on EMULATED rigs, which qualifies nothing" if found.rehearsal else ""
+    lines: list[Styled] = [[(f"release {found.release}: ", ""), (found.verdict, style), (rest, "bold")]]
+    lines += [[(f"    {objection}", "")] for objection in found.objections]
+    return [*lines, *([(f"    note: {note}", "dim")] for note in found.notes)]
 
 
 def _rig_errors(run: Run) -> list[Styled]:

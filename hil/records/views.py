@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hil.records.junit import write_junit
+from hil.records.matrix import MATRIX, write_matrix
+from hil.records.qualification import judge
 from hil.records.rebuild import load_run
 from hil.records.terminal import verdict_table
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from hil.records.model import Run
 
-__all__ = ["JUNIT", "REPORT", "write_views", "write_views_of"]
+__all__ = ["JUNIT", "MATRIX", "REPORT", "write_views", "write_views_of"]
 
 JUNIT = "junit.xml"
 REPORT = "report.html"
@@ -35,8 +37,14 @@ def write_views(path: Path, *, html: bool = True, width: int = 100, colour: bool
 
 
 def write_views_of(run: Run, *, html: bool = True, width: int = 100, colour: bool = False) -> list[str]:
-    """Write ``junit.xml`` and ``report.html`` beside the journal and return the verdict table."""
+    """Write ``junit.xml``, ``report.html`` and a release's ``requirements.csv`` beside the journal.
+
+    Returns:
+        The verdict table.
+    """
     write_junit(run, run.folder / JUNIT)
+    if run.release:
+        write_matrix(judge(run), run.folder / MATRIX)
     report = None
     if html:
         from hil.records.report import write_report  # brings a template engine along
