@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,8 +72,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("hil_rig", "rig to run on when no --rig is given", default=DEFAULT_RIG)
 
 
+_WITH_PATH = ("--rig", "--runs", "--release", "--quarantine")
+
+
+def _mistaken_path(config: pytest.Config) -> None:
+    """Refuse an option's path that pytest took for a place of tests when it looked for its settings.
+
+    It does so before it knows any plugin's options; then its configuration file goes unseen.
+    """
+    given = config.invocation_params.args
+    folder = config.invocation_params.dir
+    settings = folder / "pyproject.toml"
+    if config.inipath is not None or not settings.is_file():
+        return
+    if "[tool.pytest" not in settings.read_text(encoding="utf-8"):
+        return
+    for option, value in pairwise(given):
+        if option in _WITH_PATH and (folder / value).exists():
+            raise pytest.UsageError(
+                f"pytest takes {value} for a place of tests and misses the settings in {folder}:"
+                f" write {option}={value}"
+            )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks and the fixtures."""
+    _mistaken_path(config)
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
     config.stash[_RUN] = None

@@ -106,7 +106,7 @@ def flash_and_restore(rig: Rig, image: bytes, offset: int) -> Flashed:
         _note(rig, what, f"failed: {error.message}", **board)
         raise
     finally:
-        start_again(rig, worker)
+        rig.start_again()
     if rig.boot is None:
         raise DeviceError(f"what was in flash was put back, but {rig.diagnose_silence()}")
     return done

@@ -106,6 +106,9 @@ class Sight:
     def config(self) -> bytes:
         return self._element.read_config()
 
+    def firmware_serial(self) -> str:
+        return self.serial()  # no firmware has another element
+
 
 class Bed:
     """A part, and a program that can be started on it again and again."""
