@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hil.errors import ConfigError
+from hil.errors import ConfigError, GuardRefusal
 from hil.provision.board import board_steps
 from hil.provision.identity import identity_for
 from hil.provision.rehearsal import rehearse
@@ -103,15 +103,12 @@ def preview(rig: Rig, plan: Plan) -> Preview:
     bench = _bench(rig, plan, make=False)
     rehearsal = rehearse(bench)
     found = {step.name: step.missing(bench) for step in board_steps(rig)}
-    refused: dict[str, str] = {}
-    for operation, facts in rehearsal.asked:
-        refused |= bench.guard.unmet(operation, facts)
     return Preview(
         element=described(rig),
         rehearsal=rehearsal,
         board={name: what for name, what in found.items() if what is not None},
         files=bench.identity.made,
-        refused=refused,
+        refused=_refused(bench, rehearsal),
     )
 
 
@@ -121,14 +118,29 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
     Running it twice changes nothing the second time; after an interruption it goes on where it stopped.
 
     Raises:
-        ConfigError: the plan cannot be carried out on this element; nothing was sent.
-        GuardRefusal: a permit is not given.
+        ConfigError: the plan cannot be carried out on this element; nothing was sent, no file was made.
+        GuardRefusal: a permit would not be given, for whichever step; likewise.
         DeviceError: a step failed.
     """
+    bench = _bench(rig, plan, make=False)
+    refused = _refused(bench, rehearse(bench))
+    if refused:
+        raise GuardRefusal(
+            f"provisioning element {bench.serial} refused: {'; '.join(refused)}",
+            hint="; ".join(dict.fromkeys(refused.values())),
+        )
     bench = _bench(rig, plan, make=True)
-    rehearse(bench)
     results = carry_out(bench, (*ELEMENT_STEPS, *board_steps(rig)), say)
     return Outcome(bench.serial, tuple(results), bench.identity)
+
+
+def _refused(bench: Bench, rehearsal: Rehearsal) -> dict[str, str]:
+    """What the guard would ask for before the last step is done, with what to do about it."""
+    refused: dict[str, str] = {}
+    asked = dict(reversed(rehearsal.asked))  # one of each operation: no condition concerns the slot
+    for operation, facts in reversed(asked.items()):
+        refused |= bench.guard.unmet(operation, facts)
+    return refused
 
 
 def described(rig: Rig) -> str:
