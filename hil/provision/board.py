@@ -5,6 +5,7 @@ All of it can be undone.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hil.provision.plan import read_bytes
@@ -13,12 +14,12 @@ from hil.rignet import station
 from hil.wire.redact import MASK, SECRET_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hil.provision.steps import Bench
     from hil.rig import Rig
 
-__all__ = ["board_steps", "settings_of"]
+__all__ = ["board_steps", "quiet", "settings_of"]
 
 ROOTS_FILE = "ca.pem"
 
@@ -39,6 +40,27 @@ def board_steps(rig: Rig) -> tuple[Step, ...]:
             lambda bench: rig.configure(_tree(settings_of(rig, bench))),
         ),
     )
+
+
+@contextmanager
+def quiet(rig: Rig) -> Iterator[None]:
+    """Meanwhile the firmware leaves the element alone.
+
+    Its MQTT client signs with it whenever it connects, on the same bus: a packet of ours in between would
+    be lost, and of a write nobody knows then whether it took effect.
+    """
+    if rig.file.board.kind != "mongoose-os" or not _connects(rig):
+        yield
+        return
+    rig.configure({"mqtt": {"enable": False}})
+    try:
+        yield
+    finally:
+        rig.configure({"mqtt": {"enable": True}})
+
+
+def _connects(rig: Rig) -> bool:
+    return _at(rig.booted_board().config_get(), "mqtt.enable") is True
 
 
 def settings_of(rig: Rig, bench: Bench) -> dict[str, object]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hil.errors import ConfigError, GuardRefusal
-from hil.provision.board import board_steps
+from hil.provision.board import board_steps, quiet
 from hil.provision.identity import identity_for
 from hil.provision.rehearsal import rehearse
 from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
@@ -123,14 +124,17 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
         DeviceError: a step failed.
     """
     bench = _bench(rig, plan, make=False)
-    refused = _refused(bench, rehearse(bench))
+    rehearsal = rehearse(bench)
+    refused = _refused(bench, rehearsal)
     if refused:
         raise GuardRefusal(
             f"provisioning element {bench.serial} refused: {'; '.join(refused)}",
             hint="; ".join(dict.fromkeys(refused.values())),
         )
-    bench = _bench(rig, plan, make=True)
-    results = carry_out(bench, (*ELEMENT_STEPS, *board_steps(rig)), say)
+    with quiet(rig) if rehearsal.missing else nullcontext():
+        bench = _bench(rig, plan, make=True)
+        results = carry_out(bench, ELEMENT_STEPS, say)
+    results += carry_out(bench, board_steps(rig), say)
     return Outcome(bench.serial, tuple(results), bench.identity)
 
 
