@@ -43,6 +43,10 @@ To describe a rig of your own, copy `example-bench-esp8266.yaml` and change what
 * The file is called as the rig. Rigs called `example-…` are used only when named exactly, never by
   `all` or a pattern: they describe hardware that is not yours.
 * Serial numbers that begin with `0123e07e` are those of emulated elements.
+* Boards, relays, buses and suites that another package brings are named like built-in ones, and their
+  settings are checked like built-in ones: [a board](howto/a-board-of-your-own.md),
+  [a relay](howto/a-relay-of-your-own.md), [a bus](howto/a-bus-of-your-own.md),
+  [a suite](howto/a-suite-of-your-own.md) of your own.
 """
 
 

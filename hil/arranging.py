@@ -49,10 +49,10 @@ def put_in_order(items: list[pytest.Item], options: Options) -> None:
     """
     position = {file.rig: number for number, file in enumerate(options.rigs)}
 
-    def key(item: pytest.Item) -> tuple[int, int, int]:
+    def key(item: pytest.Item) -> tuple[int, tuple[int, int], int]:
         name = rig_of(item, position)
         if name is None:
-            return (-1, 0, 0)
+            return (-1, (0, 0), 0)
         state = wanted_state(item)
         stage = 0 if state is None else 1 + STATES.index(state)
         return (position[name], suitegraph.order(suite_name(item)), is_irreversible(item) * (1 + stage))
@@ -65,7 +65,7 @@ def _left_out(item: pytest.Item, file: RigFile, options: Options) -> str | None:
     needed: set[str] = set()
     for mark in item.iter_markers("needs"):
         needed.update(mark.args)
-    reason = rigfile.missing(file, needed)
+    reason = rigfile.missing(file, needed) or suitegraph.lacks_settings(file, suite_name(item))
     if reason is not None:
         return f"not applicable: {reason}"
     state = wanted_state(item)

@@ -22,6 +22,7 @@ from hil.power.relay import State
 from hil.records.header import new_run
 from hil.records.journal import utc
 from hil.rigendpoint import address_of
+from hil.rigfile import missing
 from hil.rignet import station
 from hil.rigopen import unopened_rig
 
@@ -160,7 +161,7 @@ def _mongoose(file: RigFile) -> str | None:
 
 
 def _any_bus(file: RigFile) -> str | None:
-    if file.bus.kind == "board" and file.board.kind != "mongoose-os":
+    if missing(file, {"i2c"}) is not None:
         return "the firmware offers no bus; its console asks the element"
     return None
 
@@ -319,7 +320,7 @@ def _wake(rig: Rig) -> str:
 
 
 def _element(rig: Rig) -> str:
-    if rig.file.bus.kind == "board" and rig.mongoose_board is None:
+    if rig.bus_or_none is None:
         info = rig.esp_idf_board().chip_info()
         serial, revision = info.serial.hex(), None if info.revision is None else info.revision.hex()
     else:

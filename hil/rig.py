@@ -7,19 +7,16 @@ and emulated parts; a rig file only names other ports.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hil.board.mongoose import MongooseBoard
 from hil.diagnosis import diagnose_restarts, diagnose_silence
 from hil.element.device import Element, LockState
-from hil.errors import DeviceError, DeviceTimeout, RigError, UsageError
+from hil.errors import DeviceError, DeviceTimeout, UsageError
 from hil.guard.consoles import console_init
-from hil.guard.filter import GuardedBus
-from hil.guard.line import GuardedLine
 from hil.guard.powercut import GuardedRelay
 from hil.homes import find_homes
-from hil.i2c.mongoose import MongooseI2C
-from hil.i2c.trace import TracedBus, Transaction, listing
+from hil.i2c.trace import Transaction, listing
 from hil.marks import block
 from hil.measure.connect import Connection, next_connection
 from hil.measure.measurement import Measured, Measurement, Measurements, Predicted
@@ -30,7 +27,6 @@ from hil.power.relay import State
 from hil.rigpower import relay_settings
 from hil.rigrecord import ConsoleLines, description, heard
 from hil.rigwitness import RigWitness
-from hil.serialport import open_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
     from hil.element.certificates.anchors import Anchor
     from hil.element.certificates.trustgo import TrustChain
     from hil.emulator.builder import EmulatedRig
+    from hil.extensions import OwnBoard
     from hil.guard.guard import Guard
     from hil.guard.ledger import Ledger
     from hil.i2c.bus import I2CBus
@@ -54,8 +51,6 @@ if TYPE_CHECKING:
     from hil.serialport.port import Port
 
 __all__ = ["Rig"]
-
-STILL_US = 2_000_000
 
 
 class Rig:
@@ -102,8 +97,7 @@ class Rig:
         """Hash of the firmware image, once it was written and read back in this run."""
         self._power: Power | None = None
         self._cycles: CycleCounter | None = None
-        self._mongoose: MongooseBoard | None = None
-        self._esp_idf: EspIdfBoard | None = None
+        self._board: OwnBoard | None = None
         self._bus: I2CBus | None = None
         self._parts: Parts | None = None
         self._cloud: RigCloud | None = None
@@ -167,9 +161,14 @@ class Rig:
             self.boot = before
 
     @property
-    def _board(self) -> MongooseBoard | EspIdfBoard | None:
-        """The board, whatever runs on it."""
-        return self._mongoose or self._esp_idf
+    def _mongoose(self) -> MongooseBoard | None:
+        return self._board if isinstance(self._board, MongooseBoard) else None
+
+    @property
+    def _esp_idf(self) -> EspIdfBoard | None:
+        if self.file.board.kind != "esp-idf-console" or self._board is None:
+            return None
+        return cast("EspIdfBoard", self._board)
 
     def start_by(self, cause: Callable[[], object]) -> None:
         """Wait for the start that ``cause`` makes, power or a reset; kept as by :meth:`power_on`."""
@@ -213,20 +212,13 @@ class Rig:
 
     def _still_answers(self) -> bool:
         """Whether the firmware runs although no start of it was seen."""
-        try:
-            if self._mongoose is not None:
-                self._mongoose.rpc.call("RPC.Ping", timeout_us=STILL_US)
-            elif self._esp_idf is not None:
-                self._esp_idf.attach()
-        except DeviceError:
-            return False
-        return True
+        return self._board is not None and self._board.answers()
 
     def _wait_for_start(self, timeout_us: int) -> Boot | None:
         if self._mongoose is not None:
             return self._mongoose.wait_for_boot(timeout_us=timeout_us)
         if self._esp_idf is None:
-            return None
+            return None if self._board is None else self._board.wait_for_boot(timeout_us=timeout_us)
         self._esp_idf.wait_for_console(timeout_us=timeout_us)
         return self._esp_idf.boots[-1] if self._esp_idf.boots else None
 
@@ -278,6 +270,17 @@ class Rig:
             raise UsageError(f"the board of {self.name} does not run Mongoose OS")
         self.need_start()
         return self._mongoose
+
+    def started_board(self) -> MongooseBoard | OwnBoard:
+        """The board that tests call: with Mongoose OS, or one that another package brings; started.
+
+        Raises:
+            UsageError: the rig's board is neither.
+        """
+        if self._board is None or self._mongoose is not None or self._esp_idf is not None:
+            return self.booted_board()
+        self.need_start()
+        return self._board
 
     def esp_idf_board(self) -> EspIdfBoard:
         """The board with the ESP-IDF provisioning console, powered and started."""
@@ -361,6 +364,23 @@ class Rig:
     def bus_or_none(self) -> I2CBus | None:
         """The element's bus, or None if this rig does not offer it."""
         return self._bus
+
+    def suite_settings(self, suite: str) -> object:
+        """Settings of a suite of one's own, from the section ``suites`` of the rig file.
+
+        Returns:
+            The suite's options; their defaults where the file says nothing.
+
+        Raises:
+            UsageError: the suite has none, or the file has to say something and does not.
+            ConfigError: the suite's package is broken.
+        """
+        from hil.suitegraph import settings
+
+        found = settings(self.file, suite)
+        if found is None:
+            raise UsageError(f"{self.name} has no settings of the suite {suite!r}")
+        return found
 
     @property
     def mongoose_board(self) -> MongooseBoard | None:
@@ -553,19 +573,9 @@ class Rig:
         Raises:
             PortError: the port is absent, busy or not permitted.
         """
-        board = self.file.board
-        if board.kind == "mongoose-os":
-            port = GuardedLine(self._port(board.port, board.baud), self.guard, "rpc")
-            self._mongoose = MongooseBoard(port)
-            self._mongoose.rpc.before_send = self.guard.check_rpc
-            self._stack.callback(self._mongoose.close)
-        elif board.kind == "esp-idf-console":
-            from hil.board.espidf import EspIdfBoard
+        from hil.rigports import open_board
 
-            port = GuardedLine(self._port(board.port, board.baud), self.guard, "console")
-            self._esp_idf = EspIdfBoard(port)
-            self._esp_idf.before_send = self.guard.check_call
-            self._stack.callback(self._esp_idf.close)
+        self._board = open_board(self)
 
     def open_bus(self) -> None:
         """Open the way to the element's I2C bus; the board's console comes before it.
@@ -573,25 +583,10 @@ class Rig:
         Raises:
             PortError, RigError: it cannot be opened.
         """
-        if self.file.bus.kind == "board":
-            if self._mongoose is not None:
-                # The guard looks at every call of this board's client: no second look is needed.
-                self._bus = TracedBus(MongooseI2C(self._mongoose.rpc), self.trace.append)
-        elif self.file.bus.kind == "linux":
-            from hil.i2c.linux import LinuxI2C
+        from hil.rigports import open_bus
 
-            if self.file.bus.number is None:
-                raise RigError(f"{self.name}: bus linux without a number")
-            linux = LinuxI2C(self.file.bus.number, clock=self.clock)
-            self.ports.append(linux)
-            self._bus = TracedBus(GuardedBus(linux, self.guard.filter), self.trace.append)
-        else:
-            from hil.i2c.kit import KitBus
+        self._bus = open_bus(self, self._board)
 
-            kit = KitBus(self._port(self.file.bus.port, 115_200), self.file.element.address)
-            self._bus = TracedBus(GuardedBus(kit, self.guard.filter), self.trace.append)
-
-    def _port(self, url: str, baud: int) -> Port:
-        port = open_port(url, clock=self.clock, baud=baud)
-        self.ports.append(port)
-        return port
+    def at_close(self, close: Callable[[], object]) -> None:
+        """Have something closed with the rig; what was opened last is closed first."""
+        self._stack.callback(close)

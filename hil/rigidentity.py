@@ -177,4 +177,4 @@ def _relay(rig: Rig) -> Identity:
 def _bus_port(rig: Rig) -> str:
     """How the element is reached, where it is not through the board."""
     bus = rig.file.bus
-    return {"linux": f"/dev/i2c-{bus.number}", "kit": bus.port}.get(bus.kind, "")
+    return f"/dev/i2c-{bus.number}" if bus.kind == "linux" else bus.port

@@ -36,6 +36,7 @@ def relay_settings(power: PowerSection) -> RelaySettings:
         off_command=power.off_command,
         state_command=power.state_command,
         on_pattern=power.on_pattern,
+        options=power.options,
     )
 
 

@@ -108,7 +108,10 @@ class Run:
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Rig by rig, suites in bring-up order; what is left out is marked with its reason."""
-        arrange(items, self.options)
+        try:
+            arrange(items, self.options)
+        except HilError as error:  # a suite of another package is broken
+            pytest.exit(str(error), returncode=error.exit_code)
         self._items = items
 
     def put_in_order(self, items: list[pytest.Item]) -> None:
@@ -335,16 +338,15 @@ class Run:
         test = self._current(item)
         if test.rig in self._aside:
             block(f"{test.rig} is set aside: {self._aside[test.rig]}")
-        behind = suitegraph.blockers(test.suite)
-        for suite in suitegraph.SUITES:
-            reason = self._failed.get((test.rig, suite.name))
-            if suite.name in behind and reason is not None:
+        for suite in suitegraph.blockers(test.suite):
+            reason = self._failed.get((test.rig, suite))
+            if reason is not None:
                 if (test.rig, test.suite) not in self._blocked:
                     self._blocked.add((test.rig, test.suite))
                     self.journal.event(
-                        "suite-blocked", rig=test.rig, suite=test.suite, by=suite.name, reason=reason
+                        "suite-blocked", rig=test.rig, suite=test.suite, by=suite, reason=reason
                     )
-                block(f"{suite.name} failed: {reason}")
+                block(f"{suite} failed: {reason}")
         if item.get_closest_marker("irreversible") is not None:
             unknown = _uninspected(self._files[test.rig])
             if unknown is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hil.board.bootlog import BootWatch
 from hil.board.console import Console
 from hil.element.certificates.trustgo import TrustChain
-from hil.errors import DeviceTimeout, FrameError, GuardRefusal, UnexpectedReboot
+from hil.errors import DeviceError, DeviceTimeout, FrameError, GuardRefusal, UnexpectedReboot
 from hil.guard.permit import RpcCall
 from hil.guard.roads import CONSOLE_ROADS
 from hil.wire.espidf import (
@@ -164,6 +164,14 @@ class EspIdfBoard:
         mark = self.console.mark()
         self.console.write(b"\r")
         self.console.expect(r"^\s*>>\s*$", timeout_us=COMMAND_US, since=mark)
+
+    def answers(self) -> bool:
+        """Whether the console runs although no start of it was seen."""
+        try:
+            self.attach()
+        except DeviceError:
+            return False
+        return True
 
     def command(
         self,

@@ -9,7 +9,7 @@ from hil.board.calls import MongooseCalls
 from hil.board.console import Console
 from hil.board.rpc import RpcClient
 from hil.board.rpcserial import DEFAULT_PACING, SerialChannel
-from hil.errors import DeviceTimeout, UnexpectedReboot
+from hil.errors import DeviceError, DeviceTimeout, UnexpectedReboot
 from hil.wire.mgrpc import ClientReceiver
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MongooseBoard"]
 
+STILL_US = 2_000_000
 REBOOT_US = 15_000_000
 CAUSE_US = 2_000_000
 """How long after a banner the firmware may take to name the reset cause."""
@@ -100,6 +101,14 @@ class MongooseBoard(MongooseCalls):
             f"{arrived} lines arrived, the last bytes: {self.console.last_bytes()!r}",
             hint=hint,
         )
+
+    def answers(self) -> bool:
+        """Whether the firmware runs although no start of it was seen."""
+        try:
+            self.rpc.call("RPC.Ping", timeout_us=STILL_US)
+        except DeviceError:
+            return False
+        return True
 
     def reboot(self, *, timeout_us: int = REBOOT_US) -> Boot:
         """``Sys.Reboot``, then wait for the start."""

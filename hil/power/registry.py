@@ -1,7 +1,6 @@
 """Relay kinds by the name that a rig file gives them.
 
-A kind of one's own is one more function: it takes the settings and the rig's clock and returns a
-:class:`hil.power.relay.Relay`.
+A kind that is not here may be brought by another package (:class:`hil.extensions.RelayKind`).
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ class RelaySettings:
         off_command: likewise.
         state_command: likewise, or empty.
         on_pattern: what ``state_command`` prints when on, a regular expression.
+        options: settings of a relay that another package brings.
     """
 
     kind: str
@@ -59,6 +59,7 @@ class RelaySettings:
     off_command: str = ""
     state_command: str = ""
     on_pattern: str = ""
+    options: object = None
 
 
 def _lcus(settings: RelaySettings, clock: Clock) -> Relay:
@@ -170,12 +171,15 @@ def open_relay(settings: RelaySettings, clock: Clock) -> Relay:
 
     Raises:
         ConfigError: no such kind, or settings that make no sense for it.
-        PortError: its port cannot be opened.
+        PortError, RelayError: it cannot be opened.
     """
-    try:
-        opener = KINDS[settings.kind]
-    except KeyError:
-        raise ConfigError(
-            f"there is no relay kind {settings.kind!r}", hint=f"kinds: {', '.join(sorted(KINDS))}"
-        ) from None
-    return opener(settings, clock)
+    opener = KINDS.get(settings.kind)
+    if opener is not None:
+        return opener(settings, clock)
+    from hil.extensions import names
+    from hil.power.own import open_own
+
+    known = (*sorted(KINDS), *names("hil.relays"))
+    if settings.kind not in known:
+        raise ConfigError(f"there is no relay kind {settings.kind!r}", hint=f"kinds: {', '.join(known)}")
+    return open_own(settings, clock)

@@ -5,8 +5,8 @@
 (96, 12)
 """
 
-from hil.rigfile.binding import Secret
-from hil.rigfile.capabilities import CAPABILITIES, capabilities, missing
+from hil.rigfile.binding import Key, Secret
+from hil.rigfile.capabilities import CAPABILITIES, capabilities, is_built_in, missing
 from hil.rigfile.loader import (
     find_rig,
     find_rigs,
@@ -41,6 +41,7 @@ __all__ = [
     "Connect",
     "Element",
     "Emulation",
+    "Key",
     "Power",
     "RigFile",
     "Secret",
@@ -51,6 +52,7 @@ __all__ = [
     "find_rig",
     "find_rigs",
     "image_path",
+    "is_built_in",
     "json_schema",
     "list_rigs",
     "load",

@@ -171,6 +171,33 @@ def parse(path: Path) -> yaml.Node:
     return node
 
 
+def check_model(model: type) -> None:
+    """Whether a model that another package brings can be read from a file at all.
+
+    Raises:
+        ConfigError: an annotation or a pattern cannot be understood; says which.
+    """
+    try:
+        specs = fields_of(model)
+    except Exception as error:  # whatever evaluating foreign annotations raises
+        raise ConfigError(f"the annotations of {model.__qualname__} cannot be read: {error!r}") from error
+    for spec in specs.values():
+        kind = spec.type
+        if get_origin(kind) in (Union, types.UnionType):
+            others = [part for part in get_args(kind) if part is not types.NoneType]
+            kind = others[0] if len(others) == 1 else kind
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind is not Secret:
+            check_model(kind)
+        elif kind is not Secret and get_origin(kind) is not Literal and kind not in _CONVERT:
+            raise ConfigError(f"{model.__qualname__}.{spec.name} has a type that no rig file can say: {kind}")
+        try:
+            re.compile(spec.key.pattern or "")
+        except re.error as error:
+            raise ConfigError(f"the pattern of {model.__qualname__}.{spec.name}: {error}") from error
+
+
 class Binder:
     """Turns the nodes of one file into models and collects every problem on the way.
 
@@ -294,10 +321,20 @@ class Binder:
         if node is None:
             lacking = [one for one in fields_of(model).values() if one.required]
             if not lacking:
-                return model()
+                return self._own_model(
+                    yaml.MappingNode("tag:yaml.org,2002:map", [], section.start_mark), model, place
+                )
             self._note(section, f"{'.'.join(place)} lacks the section {spec.name!r}, which kind {kind} needs")
             return None
-        return self._model(node, model, (*place, spec.name))
+        return self._own_model(node, model, (*place, spec.name))
+
+    def _own_model(self, node: yaml.Node, model: type, place: tuple[str, ...]) -> object | None:
+        """Settings whose model another package brings; it may refuse what it is given."""
+        try:
+            return self._model(node, model, place)
+        except ValueError as error:
+            self._note(node, f"{'.'.join(place)}: {error}")
+            return None
 
     def _by_name(self, node: yaml.Node, group: Group, place: tuple[str, ...]) -> Mapping[str, object]:
         """Settings by the name of the extension that they are for."""
@@ -308,6 +345,8 @@ class Binder:
         for key_node, value_node in node.value:
             name = key_node.value if isinstance(key_node, yaml.ScalarNode) else _kind(key_node)
             extension = self._extension(group, name, key_node)
+            if extension is None and name in extensions.names(group):
+                continue  # its package is broken: that is noted
             if extension is None:
                 known = extensions.names(group)
                 listed = f"; installed: {', '.join(known)}" if known else "; none is installed"
@@ -318,15 +357,18 @@ class Binder:
                 self._note(key_node, f"{name!r} stands twice in {place[-1]}")
             else:
                 self._places[(*place, name)] = value_node
-                given[name] = self._model(value_node, extension.options, (*place, name))
+                given[name] = self._own_model(value_node, extension.options, (*place, name))
         return given
 
     def _extension(self, group: Group, name: str, node: yaml.Node) -> extensions.Extension | None:
         try:
-            return extensions.find(group, name)
+            found = extensions.find(group, name)
+            if found is not None and found.options is not None:
+                check_model(found.options)
         except ConfigError as error:
             self._note(node, error.message)
             return None
+        return found
 
     def _items(self, node: yaml.Node, kind: Any, key: Key, place: tuple[str, ...]) -> object:  # noqa: ANN401
         if not isinstance(node, yaml.SequenceNode):
@@ -360,7 +402,7 @@ class Binder:
                 hint = suggest(text, choices)
                 self._note(node, f"{name} must be {_wanted(kind)}, not {text!r}{hint}")
             return text
-        if key.choices and text not in key.choices and not self._brought(key, text, node):
+        if key.choices and text not in key.choices and not self._brought(key, text):
             known = (*key.choices, *(extensions.names(key.group) if key.group else ()))
             self._note(node, f"{name} must be {_listed(known)}, not {text!r}{suggest(text, known)}")
             return text
@@ -375,8 +417,9 @@ class Binder:
             self._note(node, f"{name} is {text}; allowed is {key.low:.15g} to {key.high:.15g}")
         return value
 
-    def _brought(self, key: Key, text: str, node: yaml.Node) -> bool:
-        return key.group is not None and self._extension(key.group, text, node) is not None
+    def _brought(self, key: Key, text: str) -> bool:
+        """Whether a package brings that kind; whether it can be loaded is found out with its settings."""
+        return key.group is not None and text in extensions.names(key.group)
 
 
 def _listed(words: Sequence[str]) -> str:

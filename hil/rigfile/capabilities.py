@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hil.rigfile.model import RigFile
 
-__all__ = ["CAPABILITIES", "capabilities", "missing"]
+__all__ = ["CAPABILITIES", "DIRECT_BUS", "capabilities", "is_built_in", "missing"]
 
 CAPABILITIES: dict[str, str] = {
     "atca": "the firmware's own ATCA.* calls",
@@ -39,20 +39,31 @@ CAPABILITIES: dict[str, str] = {
 }
 """Every capability that a test can need, in words."""
 
-_DIRECT_BUS = frozenset({"i2c", "provision", "pubkey", "sign"})
+DIRECT_BUS = frozenset({"i2c", "provision", "pubkey", "sign"})
+"""What the element's bus gives."""
 _BY_BOARD: dict[str, frozenset[str]] = {
-    "mongoose-os": _DIRECT_BUS | {"atca", "boot-log", "config", "console", "fs", "https", "mqtt", "rpc"},
+    "mongoose-os": DIRECT_BUS | {"atca", "boot-log", "config", "console", "fs", "https", "mqtt", "rpc"},
     "esp-idf-console": frozenset({"boot-log", "console", "pubkey"}),
     "none": frozenset(),
 }
 
 
+def is_built_in(board: str) -> bool:
+    """Whether a board kind is one of ours, not of another package."""
+    return board in _BY_BOARD
+
+
 def capabilities(rig: RigFile) -> frozenset[str]:
     """The capabilities of a rig; a subset of :data:`CAPABILITIES`."""
-    own = _BY_BOARD.get(rig.board.kind)
-    found = set(load(BoardKind, rig.board.kind).capabilities if own is None else own)
+    if is_built_in(rig.board.kind):
+        found = set(_BY_BOARD[rig.board.kind])
+    else:
+        own = load(BoardKind, rig.board.kind)
+        found = set(own.capabilities)
+        if own.bus is not None or "rpc" in own.capabilities:  # Mongoose OS brings its bus along
+            found |= DIRECT_BUS
     if rig.bus.kind != "board":
-        found |= _DIRECT_BUS
+        found |= DIRECT_BUS
     optional = {
         "power": rig.power.kind != "none",
         "wiring": rig.wiring is not None,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hil.extensions import find
+from hil.extensions import BoardKind, BusKind, RelayKind, find
 from hil.rigfile.binding import fields_of
+from hil.rigfile.capabilities import CAPABILITIES, DIRECT_BUS
 from hil.rigfile.model import Board, Bus, Power
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _file_is_named_after_the_rig(rig: RigFile) -> Findings:
 
 def _each_kind_has_the_keys_it_needs(rig: RigFile) -> Findings:
     own = _own(rig)
-    if not rig.board.port and _needs_port(own["board"], default=rig.board.kind != "none"):
+    if not rig.board.port and rig.board.kind != "none":
         yield ("board",), f"board lacks the key 'port', which kind {rig.board.kind} needs"
     if rig.board.mcu is None and rig.board.kind != "none" and own["board"] is None:
         yield ("board",), f"board lacks the key 'mcu', which kind {rig.board.kind} needs"
@@ -75,7 +76,24 @@ def _own(rig: RigFile) -> dict[str, Extension | None]:
 
 
 def _needs_port(extension: Extension | None, *, default: bool) -> bool:
-    return default if extension is None else extension.needs_port
+    return extension.needs_port if isinstance(extension, RelayKind | BusKind) else default
+
+
+def _own_boards_promise_what_there_is(rig: RigFile) -> Findings:
+    kind = _own(rig)["board"]
+    if not isinstance(kind, BoardKind):
+        return
+    unknown = sorted(kind.capabilities - CAPABILITIES.keys())
+    if unknown:
+        yield (
+            ("board", "kind"),
+            f"kind {rig.board.kind} promises {', '.join(unknown)}, which is no capability",
+        )
+    by_bus = sorted(kind.capabilities & DIRECT_BUS)
+    if by_bus and kind.bus is None and "rpc" not in kind.capabilities:
+        yield ("board", "kind"), f"kind {rig.board.kind} promises {', '.join(by_bus)}, but it has no bus"
+    if rig.bus.kind == "board" and kind.bus is None and "rpc" not in kind.capabilities:
+        yield ("bus",), f"nothing reaches the element: kind {rig.board.kind} has no bus; describe one"
 
 
 def _no_kind_has_keys_that_it_ignores(rig: RigFile) -> Findings:
@@ -188,6 +206,7 @@ def _limits_are_in_order(rig: RigFile) -> Findings:
 RULES: tuple[Callable[[RigFile], Findings], ...] = (
     _file_is_named_after_the_rig,
     _each_kind_has_the_keys_it_needs,
+    _own_boards_promise_what_there_is,
     _no_kind_has_keys_that_it_ignores,
     _somebody_reaches_the_element,
     _real_accounts_are_named,

@@ -123,7 +123,7 @@ def _words(kind: Any, low: float | None, high: float | None, key: Key | None = N
     if kind is object or get_origin(kind) is Mapping:
         return "section"
     if key is not None and key.choices:
-        return " | ".join(key.choices)
+        return " | ".join(key.choices) + (", or one of your own" if key.group else "")
     if get_origin(kind) is Literal:
         return " | ".join(get_args(kind))
     if get_origin(kind) is tuple:
