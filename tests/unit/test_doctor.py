@@ -125,6 +125,15 @@ def test_a_bus_that_is_set_up_wrongly_is_told_before_the_scan(setting: str, valu
     assert words in finding.text
 
 
+class Adapter(I2CMaster):
+    """Stands for /dev/i2c-1."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_a_computer_with_the_element_on_its_own_bus_needs_no_board(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,9 +149,10 @@ def test_a_computer_with_the_element_on_its_own_bus_needs_no_board(
         board = bench(world)
         board.chip.power_on()
         world.run_for(1_000)
-        master = I2CMaster(world, board.lines, sda=12, scl=14)
+        master = Adapter(world, board.lines, sda=12, scl=14)
         monkeypatch.setattr("hil.i2c.linux.LinuxI2C", lambda number, clock: master)
         found = {one.step: one for one in examined(load_rig(str(path)))}
+    assert master.closed
     good = {step for step, one in found.items() if one.verdict is Verdict.GOOD}
     assert good == {"relay", "bus port", "power on", "wake", "element", "time"}
     assert {one.verdict for one in found.values()} == {Verdict.GOOD, Verdict.SKIPPED}
