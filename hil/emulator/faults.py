@@ -6,6 +6,7 @@ A diagnosis never reads this table; the tests compare what the suites say with i
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +15,7 @@ from hil.emulator.benchfaults import BENCH_FAULTS
 from hil.emulator.boards.mongoose_manners import BAD_MANNERS
 from hil.emulator.connectfaults import CONNECT_FAULTS
 from hil.emulator.lockflaws import ConfigWriteAfterLock, LockCrcIgnored, ReadingWrites, Throughout
+from hil.emulator.partfaults import ALWAYS, PART_FAULTS
 from hil.errors import UsageError
 from hil.rigfile import missing
 
@@ -171,6 +173,10 @@ FAULTS: Mapping[str, Fault] = {
     **{
         name: Fault(fault.meaning, "connect", frozenset({"mqtt"}), after=fault.change)
         for name, fault in CONNECT_FAULTS.items()
+    },
+    **{
+        name: Fault(fault.meaning, fault.owner, fault.needs, after=_flawed(partial(Throughout, name, ALWAYS)))
+        for name, fault in PART_FAULTS.items()
     },
     **{
         name: Fault(meaning, "connect", frozenset({"mqtt"}), after=_misbehave(changes))

@@ -56,14 +56,16 @@ class Throughout(_Whole):
 
     Args:
         name: row of :data:`hil.emulator.chip.faults.FAULTS`.
+        times: how often it strikes in one part; None = as that table says.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, times: int | None = None) -> None:
         self._name = name
+        self._times = times
 
     def inserted(self, chip: Chip) -> None:
         """See :class:`Flaw`."""
-        chip.faults.add(self._name)
+        chip.faults.add(self._name, times=self._times)
 
 
 class ConfigWriteAfterLock(_Whole):

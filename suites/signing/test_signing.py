@@ -99,3 +99,11 @@ def test_the_element_verifies_its_own_signature_and_refuses_a_changed_one(elemen
     signature = element.sign_digest(SLOT, digest(MESSAGE))
     assert element.verify_external(xy, digest(MESSAGE), signature)
     assert not element.verify_external(xy, digest(b"changed"), signature)
+
+
+@pytest.mark.req("HIL-SIGN-007")
+def test_the_random_generator_does_not_repeat_itself(element: Element) -> None:
+    """Keys, nonces and encrypted writes stand on it; a generator that is stuck still answers status 00."""
+    drawn = [element.random() for _ in range(16)]
+    drawn += [element.nonce_random().rand_out for _ in range(4)]
+    assert len(set(drawn)) == len(drawn), "the element's random generator repeats itself"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil.emulator.faults import FAULTS
+from hil.emulator.partfaults import PART_FAULTS
 from hil.errors import RigError
 from hil.measure.verdict import Verdict
 from hil.suitegraph import SUITES, blockers
@@ -55,6 +56,30 @@ WORDS = {
     "rsa-chain": ["verify: no signature of the server was verified in the element", "an RSA chain"],
     "time-not-set": ["connect: time not set", "check SNTP", "1970"],
 }
+PART_WORDS = {
+    "nack": ["0x60 did not acknowledge the address"],
+    "flipped-bit": ["CRC of a group of 35 bytes is"],
+    "wrong-crc": ["CRC of a group of 35 bytes is"],
+    "bad-count": ["count byte 0xA3 of an answer is out of range"],
+    "watchdog-early": ["Read at 0x60", "no answer"],
+    "reset-in-command": ["status 0x11", "the command before was lost"],
+    "spurious-wake": ["traffic at 400 kHz wakes the element"],
+    "status-05": ["status 0x05", "ECC fault"],
+    "status-07": ["status 0x07", "self-test failed"],
+    "status-08": ["status 0x08", "failed its health test"],
+    "status-0f": ["status 0x0F", "not possible in the present state"],
+    "status-ee": ["status 0xEE", "watchdog about to expire"],
+    "status-ff": ["status 0xFF", "not parsed"],
+    "power-lost-before-write": ["the answer was lost", "the element shows that nothing changed"],
+    "power-lost-during-write": ["the answer was lost", "the element shows that nothing changed"],
+    "power-lost-after-write": ["the answer to Write was lost", "nothing can tell whether it took effect"],
+    "slow": ["GenKey at 0x60", "no answer"],
+    "health-test-fails": ["status 0x08", "failed its health test"],
+    "random-stuck": ["random generator repeats itself"],
+    "random-repeats": ["random generator repeats itself"],
+    "signature-nonce-reused": ["two signatures share r", "repeats its ECDSA nonce"],
+}
+"""Faults of the part itself: every suite would notice, so one of them is enough for the normal run."""
 # The wiring suite compares configurations too and would block the owner: here the owner runs alone.
 PHASES = ["suites/connect/test_connect_time.py", "-k", "phase"]
 ALONE = {
@@ -87,7 +112,8 @@ def the_health_gate_ends_it(code: int, run: Run, words: list[str]) -> None:
 
 
 def test_every_fault_is_in_the_matrix() -> None:
-    assert WORDS.keys() | CASES.keys() == FAULTS.keys()
+    assert WORDS.keys() | PART_WORDS.keys() | CASES.keys() == FAULTS.keys()
+    assert PART_WORDS.keys() == PART_FAULTS.keys()
 
 
 def concerned(owner: str) -> list[str]:
@@ -102,8 +128,12 @@ def test_a_fault_is_caught_by_the_suite_that_owns_it(fault: str, tmp_path: Path)
     the_owner_catches_it(fault, tmp_path, suites)
 
 
+def test_signatures_that_give_the_key_away_are_caught_by_the_signing_suite(tmp_path: Path) -> None:
+    the_owner_catches_it("signature-nonce-reused", tmp_path, ["suites/signing"])
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("fault", WORDS)
+@pytest.mark.parametrize("fault", [*WORDS, *PART_WORDS])
 def test_nothing_but_what_stands_on_the_owner_takes_notice(fault: str, tmp_path: Path) -> None:
     the_owner_catches_it(fault, tmp_path, ALONE.get(fault, ["suites"]))
 
@@ -124,7 +154,7 @@ def the_owner_catches_it(fault: str, tmp_path: Path, suites: list[str]) -> None:
         else:
             assert seen <= {Verdict.PASS, Verdict.SKIPPED, Verdict.BLOCKED}, suite
     said = " ".join(test.reason for test in run.tests if test.verdict is Verdict.FAIL)
-    for words in WORDS[fault]:
+    for words in (WORDS | PART_WORDS)[fault]:
         assert words in said
     assert not run.rig_errors
 
