@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Inspection", "inspect"]
 
 
+_COUNTERS = slice(52, 68)
+"""Both counters in the configuration zone (DS508 table 2-5)."""
+
+
 class Inspection(msgspec.Struct, frozen=True):
     """What the element shows.
 
@@ -85,7 +89,11 @@ def _compared(present: ConfigZone, intent: LedgerEntry) -> str:
 
 def _counters(element: Element, intent: LedgerEntry) -> Inspection:
     values = ", ".join(f"counter {n} is {element.counter(n)}" for n in (0, 1))
-    return Inspection(values, certain=False)
+    if "before" not in intent.fields:
+        return Inspection(values, certain=False)
+    before = bytes.fromhex(str(intent.fields["before"]))
+    same = before[_COUNTERS] == element.read_config()[_COUNTERS]
+    return Inspection(f"{values}: {'nothing was' if same else 'it was'} counted", certain=True)
 
 
 def _extra(element: Element, intent: LedgerEntry) -> Inspection:

@@ -182,6 +182,9 @@ class Guard:
                     f"an earlier operation on element {permit.serial} has no known result",
                     hint="inspect it: hil ledger resolve RIG; nothing was sent",
                 )
+            before = None
+            if permit.operation is Operation.COUNTER and self.witness is not None:
+                before = self.witness.config()  # a counter's value alone does not tell who counted
             intent = self.ledger.intend(
                 permit.serial,
                 permit.operation,
@@ -190,6 +193,7 @@ class Guard:
                 rig=self._rig,
                 config=permit.config,
                 public_key=permit.public_key,
+                before=before,
             )
             self._note(permit, actions, intent.number, "intent")
             armed = _Armed(permit, intent, list(actions))

@@ -190,6 +190,7 @@ class Ledger:
         rig: str = "",
         config: bytes | None = None,
         public_key: bytes | None = None,
+        before: bytes | None = None,
     ) -> Intent:
         """Write an intent and sync it to the disk; call it before the first byte is sent.
 
@@ -201,6 +202,7 @@ class Ledger:
             rig: where.
             config: the configuration zone as it is to be afterwards.
             public_key: the key that is to be in the slot afterwards.
+            before: the configuration zone as it is now, where only a comparison shows the effect.
 
         Raises:
             GuardRefusal: it cannot be written.
@@ -216,6 +218,7 @@ class Ledger:
             rig=rig,
             process=os.getpid(),
             **({} if config is None else {"config": config.hex()}),
+            **({} if before is None else {"before": before.hex()}),
             **({} if public_key is None else {"public_key": public_key.hex()}),
         )
         return Intent(serial, number, operation, slot, packets)

@@ -18,10 +18,12 @@ CACHE = Path(tempfile.gettempdir()) / f"hil-mypy-cache-{os.getuid()}"
 SOURCES = sorted(p for folder in ("hil", "fixtures", "suites") for p in (ROOT / folder).rglob("*.py"))
 
 HEAD = """
-from hil.board import espidf_irreversible, irreversible as by_firmware
+from hil.board import espidf_irreversible, flash_irreversible, irreversible as by_firmware
 from hil.board.calls import MongooseCalls
 from hil.board.espidf import EspIdfBoard
+from hil.board.flash import Flasher
 from hil.element import irreversible, irreversible_state, irreversible_words
+from hil.element.commands608 import KdfSource
 from hil.element.device import Element
 from hil.guard.guard import Facts, Guard
 from hil.guard.operations import Operation
@@ -32,6 +34,7 @@ guard: Guard
 permit: Permit
 board: MongooseCalls
 edukit: EspIdfBoard
+flasher: Flasher
 """
 FORGOTTEN = {
     "write_config": "irreversible.write_config(element, bytes(128))",
@@ -47,6 +50,18 @@ FORGOTTEN = {
     "write_slot_word": 'irreversible_words.write_slot_word(element, 9, 0, b"word")',
     "validate_by_certificate": "irreversible_state.validate_by_certificate(element, 9, b'', b'', bytes(64))",
     "update_extra": "irreversible_state.update_extra(element, 1)",
+    "update_selector": "irreversible_state.update_selector(element, 1)",
+    "burn_use": "irreversible_state.burn_use(element, 7)",
+    "agree_into_slot": "irreversible_state.agree_into_slot(element, 2, bytes(64))",
+    "hkdf_into_slot": 'irreversible_state.hkdf_into_slot(element, 9, b"", source=KdfSource.TEMPKEY)',
+    "set_key_validity": "irreversible_state.set_key_validity(element, 9, bytes(32), bytes(64), bytes(19))",
+    "secure_boot_check_stored": "irreversible_state.secure_boot_check_stored(element, bytes(32))",
+    "secure_boot_check_stored_mac": (
+        "irreversible_state.secure_boot_check_stored_mac(element, bytes(32), bytes(32))"
+    ),
+    "clear_otp_bits": "irreversible_words.clear_otp_bits(element, 0, bytes(4))",
+    "secure_boot_copy": "irreversible_state.secure_boot_copy(element, bytes(32), bytes(64))",
+    "esptool": 'flash_irreversible.run_esptool(flasher, ["burn-efuse"])',
     "by firmware: set_config": "by_firmware.atca_set_config(board, bytes(128))",
     "by firmware: lock_zone": 'by_firmware.atca_lock_zone(board, "config")',
     "by firmware: generate_key": "by_firmware.atca_generate_key(board, 0)",
@@ -64,6 +79,18 @@ WRONG = {
     "a subclass": "class Mine(Permit): ...  # expect: misc",
     "a permit without facts": "guard.permit(Operation.LOCK_CONFIG)  # expect: call-arg",
     "facts without a serial number": "guard.permit(Operation.COUNTER, Facts())  # expect: call-arg",
+}
+ARMING = {
+    "hil/board/espidf.py",
+    "hil/board/espidf_irreversible.py",
+    "hil/board/flash_irreversible.py",
+    "hil/board/irreversible.py",
+    "hil/element/change.py",
+    "hil/element/irreversible.py",
+    "hil/element/irreversible_state.py",
+    "hil/lockprobe.py",  # the locks suite's: what a healthy element refuses
+    "hil/provision/zones.py",
+    "suites/locks/test_zones.py",
 }
 RIGHT = """
 irreversible.lock_config(
@@ -108,6 +135,32 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 @pytest.mark.parametrize("name", FORGOTTEN)
 def test_a_forgotten_permit_does_not_type_check(complaints: dict[str, set[str]], name: str) -> None:
     assert complaints[name] == {"call-arg"}
+
+
+def test_every_function_that_takes_a_permit_has_a_snippet() -> None:
+    """Public functions that cannot be called without one, wherever they are, but for the guard itself."""
+    found = set()
+    for path in SOURCES:
+        if "hil" not in path.parts or path.parent.name == "guard" or path.stem == "change":
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                arguments = [*node.args.args, *node.args.kwonlyargs]
+                if any(a.annotation and ast.unparse(a.annotation) == "Permit" for a in arguments):
+                    found.add(node.name)
+    called = {code.partition("(")[0].rpartition(".")[2] for code in FORGOTTEN.values()}
+    assert found == called
+
+
+def test_what_arms_a_permit_is_known() -> None:
+    """Armed packets are what passes the filter: a new place that arms some has to be looked at."""
+    armed = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "armed"
+    }
+    assert armed == ARMING
 
 
 @pytest.mark.parametrize("name", WRONG)
