@@ -80,10 +80,8 @@ PART_WORDS = {
     "signature-nonce-reused": ["two signatures share r", "repeats its ECDSA nonce"],
 }
 """Faults of the part itself: every suite would notice, so one of them is enough for the normal run."""
-# The wiring suite compares configurations too and would block the owner: here the owner runs alone.
 PHASES = ["suites/connect/test_connect_time.py", "-k", "phase"]
 ALONE = {
-    "dry-run-writes": ["suites/locks"],
     # They slow or shift a connect and leave every other suite as it is; one study of it says all.
     "slow-element": PHASES,
     "software-fallback": PHASES,
