@@ -202,9 +202,11 @@ class BootWatch:
             return
         sdk = _SDK_RESET.search(text)
         if sdk is not None and self.boots:
-            boot = self.boots[-1]
-            if boot.reset.kind is ResetKind.UNKNOWN:
-                boot.reset = Reset(SDK_CAUSES.get(int(sdk[1]), ResetKind.UNKNOWN), sdk.group())
+            boot, kind = self.boots[-1], SDK_CAUSES.get(int(sdk[1]), ResetKind.UNKNOWN)
+            # The ROM's register is as it was after a restart by software; last words say more than either.
+            said_before = boot.reset.kind in (ResetKind.PANIC, ResetKind.BROWN_OUT)
+            if boot.reset.kind is ResetKind.UNKNOWN or (kind is not ResetKind.UNKNOWN and not said_before):
+                boot.reset = Reset(kind, sdk.group())
             return
         event = log_event(parse_line(text).message)
         if event is None and _BOOTLOADER.search(text):

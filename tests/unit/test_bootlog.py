@@ -74,6 +74,47 @@ def test_causes_of_the_esp32(code: int, name: str, kind: ResetKind) -> None:
     assert name in str(boot.reset)
 
 
+SDK = "Mongoose OS 2.20.0 (x)\nesp_exc.c:158           Reset cause: {} ({})\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "kind"),
+    [
+        (0, "power on", ResetKind.POWER_ON),
+        (1, "hw wdt", ResetKind.WATCHDOG),
+        (2, "exception", ResetKind.PANIC),
+        (3, "soft wdt", ResetKind.WATCHDOG),
+        (4, "soft reset", ResetKind.SOFTWARE),
+        (5, "deep sleep wake", ResetKind.DEEP_SLEEP),
+        (6, "sys reset", ResetKind.EXTERNAL),
+        (9, "what nobody knows", ResetKind.UNKNOWN),
+    ],
+)
+def test_the_sdk_names_the_cause_where_the_rom_cannot_be_read(
+    number: int, text: str, kind: ResetKind
+) -> None:
+    [boot] = boots("\ufffd\ufffd~\ufffd\n" + SDK.format(number, text))
+    assert boot.reset.kind is kind
+    assert boot.reset.text == f"Reset cause: {number} ({text})"
+    assert boot.reset.may_be_power_on is (number in (0, 6, 9))
+
+
+def test_a_restart_by_software_leaves_the_roms_register_as_it_was() -> None:
+    [boot] = boots(ESP8266_ROM.format(1) + SDK.format(4, "soft reset"))
+    assert boot.reset.kind is ResetKind.SOFTWARE
+
+
+def test_last_words_and_a_known_cause_of_the_rom_are_not_overruled_by_less() -> None:
+    [boot] = boots("Fatal exception 28(LoadProhibitedCause):\n" + SDK.format(4, "soft reset"))
+    assert boot.reset.kind is ResetKind.PANIC
+    [boot] = boots(ESP8266_ROM.format(4) + SDK.format(9, "what nobody knows"))
+    assert boot.reset.kind is ResetKind.WATCHDOG
+
+
+def test_a_cause_without_a_start_is_nobodys() -> None:
+    assert boots("esp_exc.c:158           Reset cause: 4 (soft reset)\n") == []
+
+
 def test_a_panic_before_a_software_reset_is_the_cause() -> None:
     text = "Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.\n"
     [boot] = boots(text + ESP32_ROM.format(12, "SW_CPU_RESET"))
