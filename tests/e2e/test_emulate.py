@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RIG = "emulated-esp8266-atecc508a"
 PATIENCE_S = 60
+SCAN = b'\n"""{"src":"mos","id":2067129483117,"method":"I2C.Scan"}e98ce17e"""\n'
+SCANNED = b'"result":[96]}'
 
 
 def wait_readable(fd: int, patience_s: float = PATIENCE_S) -> None:
@@ -54,9 +56,15 @@ def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, An
 
 
 def wait_for_boot(addresses: dict[str, Any]) -> None:
-    """The board boots after the line of JSON; until then it does not listen and uses the bus itself."""
-    with serial.Serial(addresses["board_pty"], 115200, timeout=PATIENCE_S) as port:
-        assert port.read_until(b"Init done").endswith(b"Init done")
+    """The board boots about when the line of JSON comes; until then it uses the bus itself and is deaf."""
+    clock = WallClock()
+    deadline = clock.now + PATIENCE_S * 1_000_000
+    with serial.Serial(addresses["board_pty"], 115200, timeout=1) as port:
+        while clock.now < deadline:
+            port.write(SCAN)
+            if port.read_until(SCANNED).endswith(SCANNED):
+                return
+    raise AssertionError("the board does not answer")
 
 
 class I2CClient:
@@ -109,8 +117,8 @@ def test_the_bus_the_console_and_the_cloud_answer_and_sigterm_ends_it_cleanly(
         assert decode_response(bus.poll(0x60, 7)).hex() == "00005000"
 
     with serial.Serial(addresses["board_pty"], 115200, timeout=PATIENCE_S) as port:
-        port.write(b'\n"""{"src":"mos","id":2067129483117,"method":"I2C.Scan"}e98ce17e"""\n')
-        reply = port.read_until(b'"result":[96]}')
+        port.write(SCAN)
+        reply = port.read_until(SCANNED)
     assert reply.endswith(b'"id":2067129483117,"src":"esp8266_00508A","dst":"mos","result":[96]}')
 
     iot = boto3.client(
