@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hil.element.device import Element
     from hil.guard.ledger import LedgerEntry
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Inspection", "inspect", "inspect_by_console"]
 
 
 _COUNTERS = slice(52, 68)
@@ -50,6 +50,19 @@ def inspect(element: Element, intent: LedgerEntry) -> Inspection:
     """
     look = _LOOKS.get(str(intent.fields.get("operation")), _nothing_to_see)
     return look(element, intent)
+
+
+def inspect_by_console(public_key: Callable[[int], bytes], intent: LedgerEntry) -> Inspection:
+    """Read back what a provisioning console can show, which is public keys.
+
+    Args:
+        public_key: asks the console for the public key of a slot.
+        intent: an open intent of the ledger of the element behind it.
+    """
+    operation, slot = intent.fields.get("operation"), intent.fields.get("slot")
+    if operation not in (Operation.GENERATE_KEY, Operation.WRITE_PRIVATE_KEY):
+        return Inspection(f"{operation} cannot be read back over a provisioning console", certain=False)
+    return _key_found(int(str(slot)), public_key(int(str(slot))), intent)
 
 
 def _zone_lock(element: Element, intent: LedgerEntry) -> Inspection:
@@ -109,6 +122,10 @@ def _key(element: Element, intent: LedgerEntry) -> Inspection:
         if error.status != Status.EXECUTION:
             raise
         return Inspection(f"slot {slot} tells no public key: it holds no complete key", certain=True)
+    return _key_found(slot, public, intent)
+
+
+def _key_found(slot: int, public: bytes, intent: LedgerEntry) -> Inspection:
     intended = intent.fields.get("public_key")
     if intended is None:
         return Inspection(f"slot {slot} holds the key with the public key {public.hex()}", certain=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -54,18 +55,28 @@ def show(serial: str) -> None:
 @click.argument("rig")
 @click.option("--by", default=None, help="Who says so; default: the user's name.")
 @click.option("--yes", is_flag=True, help="Also close what reading back cannot decide.")
-def resolve(rig: str, by: str | None, yes: bool) -> None:
+@click.option(
+    "--allow-irreversible", multiple=True, metavar="SERIAL",
+    help="Serial number of the element, if its provisioning console was never introduced.",
+)  # fmt: skip
+def resolve(rig: str, by: str | None, yes: bool, allow_irreversible: tuple[str, ...]) -> None:
     """Read the element of RIG back and record what became of its open operations.
 
     What the element cannot tell is shown, and is closed only after it was confirmed.
     """
-    from hil.inspection import inspect
+    from hil.inspection import inspect, inspect_by_console
     from hil.oneshot import one_rig
 
-    with one_rig(rig) as opened:
+    named = frozenset(serial.lower() for serial in allow_irreversible)
+    with one_rig(rig, allow_irreversible=named) as opened:
         opened.need_start()
-        element = opened.element
-        serial = element.serial_number().hex()
+        if opened.bus_or_none is None:
+            console = opened.esp_idf_board()
+            serial = console.chip_info().serial.hex()
+            look = partial(inspect_by_console, console.public_key)
+        else:
+            serial = opened.element.serial_number().hex()
+            look = partial(inspect, opened.element)
         still_open = opened.guard.ledger.open_intents(serial)
         if not still_open:
             click.echo(f"element {serial}: every operation has a result")
@@ -77,7 +88,7 @@ def resolve(rig: str, by: str | None, yes: bool) -> None:
                 )
         for entry in still_open:
             click.echo(_words(entry))
-            inspection = inspect(element, entry)
+            inspection = look(entry)
             click.echo(f"  read back: {inspection.found}")
             if not (inspection.certain or yes):
                 click.confirm("  reading back cannot decide it; close it nevertheless?", abort=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,9 +20,6 @@ from hil.rigfile import load_rig
 from hil.rigguard import approvals, approved, inspection_needed, named_config
 
 from .guard_bench import CONFIG, EMULATED_SERIAL, OTHER_SERIAL, SERIAL
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SAMPLE = "mongoose-os-test"
 DIGEST = config_digest(named_config(SAMPLE).to_bytes())
@@ -174,6 +172,38 @@ def test_a_part_that_is_gone_is_withdrawn_and_frees_its_rig_but_not_itself() -> 
     book.intend(own, Operation.COUNTER, None, ("Counter",), rig="another-bench")
     run("ledger", "withdraw", own, "--why", "lost", "--by", "somebody")
     assert f"counter on element {own}" in str(inspection_needed(file)), "the rig file still names it"
+
+
+def test_behind_a_provisioning_console_keys_are_read_back_and_nothing_else(home: Path) -> None:
+    shipped = Path(str(files("hil.rigs"))) / "emulated-edukit-trustgo.yaml"
+    text = shipped.read_text().replace("emulated-edukit-trustgo", "kept-edukit")
+    path = home / "kept-edukit.yaml"
+    path.write_text(text.replace("emulation:\n", "emulation:\n  state_file: part.json\n"))
+    file = load_rig(str(path))
+    serial = str(file.element.serial)
+    book = kept()
+    book.intend(serial, Operation.GENERATE_KEY, 2, ("generate-keys slot 2",), rig=file.rig)
+    book.intend(serial, Operation.LOCK_SLOT, 10, ("program-dev-cert slot 10",), rig=file.rig)
+    refused = run("ledger", "resolve", str(path), answer="n\n")
+    assert refused.exit_code != 0
+    assert len(book.open_intents(serial)) == 2
+    done = run("ledger", "resolve", str(path), "--yes")
+    assert done.exit_code == 0, done.output
+    assert "slot 2 holds the key with the public key " in done.output
+    assert "lock-slot cannot be read back over a provisioning console" in done.output
+    assert book.open_intents(serial) == []
+
+
+def test_an_element_that_is_not_in_the_rig_is_named(home: Path) -> None:
+    shipped = Path(str(files("hil.rigs"))) / "emulated-esp8266-atecc508a.yaml"
+    text = shipped.read_text().replace("emulated-esp8266-atecc508a", "kept-rig")
+    path = home / "kept-rig.yaml"
+    path.write_text(text.replace("emulation:\n", "emulation:\n  state_file: part.json\n"))
+    kept().intend(SERIAL, Operation.COUNTER, None, (), rig="kept-rig")
+    said = run("ledger", "resolve", str(path)).output
+    assert "every operation has a result" in said
+    assert f"element {SERIAL}, which is not in the rig now, has an open operation" in said
+    assert f"hil ledger withdraw {SERIAL}" in said
 
 
 def test_nothing_is_withdrawn_that_is_not_open() -> None:
