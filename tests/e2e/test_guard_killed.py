@@ -236,7 +236,7 @@ def pty_rig(home: Path) -> Iterator[Path]:
         path.write_text(
             f"""
 rig: bench-pty
-board: {{kind: mongoose-os, mcu: esp8266, port: {home / "board"}}}
+board: {{kind: mongoose-os, mcu: esp8266, port: {home / "board"}, boot_timeout_ms: 60000}}
 power: {{kind: lcus, port: {home / "relay"}, channel: 1, minimum_off_ms: 50}}
 element:
   part: atecc508a

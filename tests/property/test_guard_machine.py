@@ -169,6 +169,8 @@ class RigFile:
         self.expendable = draw.draw(mostly, "expendable")
         self.serial = SERIAL if draw.draw(mostly, "names it") else draw.draw(st.sampled_from([OTHER, None]))
         self.named = frozenset({SERIAL if draw.draw(mostly, "named") else OTHER})
+        if draw.draw(st.sampled_from([False, False, True]), "a copied file, and the same slip when called"):
+            self.serial, self.named = OTHER, frozenset({OTHER})
         self.approved = draw.draw(mostly, "approved")
         self.accepted = draw.draw(mostly, "accepted")
         self.fitting = draw.draw(mostly, "fitting")
@@ -297,8 +299,10 @@ class GuardMachine(RuleBasedStateMachine):
         self.old = [*self.old[-3:], (act, permit)]
         return permit
 
-    @rule(act=st.sampled_from(ACTS), serial=st.sampled_from([SERIAL, SERIAL, SERIAL, OTHER]))
-    def act_of_the_api(self, act: Act, serial: str) -> None:
+    @rule(act=st.sampled_from(ACTS), told=st.booleans(), other=st.sampled_from([False, False, False, True]))
+    def act_of_the_api(self, act: Act, told: bool, other: bool) -> None:
+        """About the element that the rig file names, or about one of one's own choice."""
+        serial = self.rig.serial if told and self.rig.serial else (OTHER if other else SERIAL)
         permit = self.ask(act, serial)
         if permit is not None:
             with suppress(HilError):
