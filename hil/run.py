@@ -356,6 +356,7 @@ class Run:
     def phase_ended(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take the verdict of a phase; on failure attach what the rig has seen."""
         test = self._current(item)
+        self._redact(report)
         error = call.excinfo.value if call.excinfo is not None else None
         if report.when == "call" and report.passed:
             self._judge_restarts(test, report)
@@ -373,6 +374,18 @@ class Run:
             self._soften(test, report, error)
         elif report.when == "teardown":
             self._attach_console(test)
+
+    def _redact(self, report: pytest.TestReport) -> None:
+        """Keep secrets off the terminal too: what a test prints, and what pytest shows of its values."""
+        redactor = self.journal.redactor
+        if not redactor.armed:
+            return
+        report.sections = [(title, redactor.text(text)) for title, text in report.sections]
+        if report.failed:
+            text = report.longreprtext
+            clean = redactor.text(text)
+            if clean != text:
+                report.longrepr = clean
 
     def _fails(self, test: _Test, report: pytest.TestReport, error: BaseException | None) -> None:
         test.reason = first_line(error) if error is not None else report.longreprtext.partition("\n")[0]
