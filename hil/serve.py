@@ -23,6 +23,7 @@ from hil.emulator.builder import build
 from hil.emulator.bus import I2CMaster
 from hil.emulator.cable import Cable
 from hil.emulator.fronts import I2CSocketFront, PtyFront
+from hil.emulator.gateway import Gateway
 from hil.emulator.netfront import NetworkFront
 from hil.emulator.relaykinds import OVER_NETWORK
 from hil.emulator.rfc2217 import Rfc2217Front
@@ -71,6 +72,7 @@ class Fronts:
         board_rfc2217: host and port of the board's console with its modem lines; port 0 = any free one.
         relay_pty: link to the relay's serial line; whoever opens it switches the power, which is off first.
         boot_button: IO0 is held low, so that the board waits in its ROM loader.
+        reach: hosts and ports of the computer's network that the board can reach.
     """
 
     board_pty: Path | None = None
@@ -81,6 +83,7 @@ class Fronts:
     board_rfc2217: tuple[str, int] | None = None
     relay_pty: Path | None = None
     boot_button: bool = False
+    reach: tuple[tuple[str, int], ...] = ()
 
 
 class Served:
@@ -148,6 +151,8 @@ class Served:
             self._stack.callback(i2c.close)
             self.addresses["i2c_socket"] = str(fronts.i2c_socket)
             self.addresses["i2c_hz"] = fronts.i2c_hz
+        for host, port in fronts.reach:
+            self._stack.callback(Gateway(rig.world, rig.network, host, port).close)
         if fronts.board_ports:
             self._serve_board_ports(rig, fronts.board_ports)
 

@@ -69,6 +69,12 @@ __all__ = ["command"]
     type=click.IntRange(1, 65_535),
     help="Forward a TCP port of the board (443 for its HTTPS) to loopback; repeatable.",
 )
+@click.option(
+    "--reach",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Let the board reach this server of the computer's network; repeatable.",
+)
 @click.option("--allow-aws", metavar="ACCOUNT", help="The real account that the rig file names.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME", help="Give the rig a fault; repeatable.")
 def command(
@@ -83,6 +89,7 @@ def command(
     mqtt_names: tuple[str, ...],
     refusal: Literal["close", "connack", "handshake"],
     board_ports: tuple[int, ...],
+    reach: tuple[str, ...],
     allow_aws: str | None,
     faults: tuple[str, ...],
 ) -> None:
@@ -112,6 +119,7 @@ def command(
         board_rfc2217=None if board_rfc2217 is None else _address("--board-rfc2217", board_rfc2217),
         relay_pty=relay_pty,
         boot_button=boot_button,
+        reach=tuple(_address("--reach", one) for one in reach),
     )
     with serve(file, fronts, faults=faults, calendar=Calendar(), allow_aws=allow_aws) as served:
         click.echo(json.dumps(served.addresses))

@@ -320,6 +320,7 @@ class Sampler:
             stamps,
             offset_us=cloud.mqtt.offset_us,
             rtt_us=0 if emulated is None else emulated.rtt_us,
+            tolerance_us=self.rig.file.connect.tolerance_ms * 1000,
         )
         return Attempt(connection, session, agreement)
 

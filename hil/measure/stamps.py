@@ -97,5 +97,6 @@ def _judge(what: str, value: int, low: int, high: int | None, tolerance: int) ->
         raise RigError(
             f"console and endpoint disagree: {what} is {value / 1000:.1f} ms, expected {expected} "
             f"± {tolerance / 1000:g} ms",
-            hint="check the serial adapter's latency, and that both stamps belong to the same board",
+            hint="check the serial adapter's latency, and that both stamps belong to the same board; a bench "
+            "that is slower by nature says so in its rig file: connect: {tolerance_ms: …}",
         )

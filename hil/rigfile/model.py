@@ -302,6 +302,14 @@ class Connect:
     timeout_ms: Annotated[
         int, Key("After this time without CONNACK the attempt counts as timed out.", low=1, high=600_000)
     ] = 30_000
+    tolerance_ms: Annotated[
+        int,
+        Key(
+            "By how much console and endpoint may disagree before the bench is at fault, in ms.",
+            low=1,
+            high=60_000,
+        ),
+    ] = 50
     tls_versions: Annotated[tuple[Literal["1.2", "1.3"], ...], Key("TLS versions to use.")] = ("1.2",)
     samples: Annotated[int, Key("Connections per measurement.", low=1, high=10_000)] = 1
 

@@ -10,6 +10,8 @@ import pytest
 
 from hil import rigfile
 from hil.clock import Calendar
+from hil.cloud.local import pki
+from hil.cloud.local.faults import Fault
 from hil.emulator import builder
 from hil.emulator.bus import I2CDevice, I2CMaster
 from hil.emulator.chip import Profile, load_profile
@@ -34,16 +36,21 @@ POLL_US = 2_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """One connection after a restart; the account covers the time from the end of the start on."""
+    """One connection after a restart; the account covers the time from the end of the start on.
+
+    Attributes:
+        hashing_us: what the MCU needs to hash the server's chain once, by its cost model.
+    """
 
     connection: Connection
     trace: tuple[tuple[int, str], ...]
     account: Counter[str]
     polls: int
+    hashing_us: float
 
 
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, rtt_ms: float = 5.0,
-         profile: Profile | None = None) -> Scenario:  # fmt: skip
+         profile: Profile | None = None, filler_names: int | None = None) -> Scenario:  # fmt: skip
     file = rigfile.load_rig(RIG)
     assert file.emulation is not None
     file = replace(
@@ -54,6 +61,10 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
     )
     if profile is not None:
         monkeypatch.setattr(builder, "load_profile", lambda name: profile)
+    shown = frozenset[Fault]()
+    if filler_names is not None:
+        monkeypatch.setattr(pki, "_FILLER_NAMES", filler_names)
+        shown = frozenset({Fault.OVERSIZED_CERTIFICATE})
     polls: list[int] = []
     address = I2CMaster._address
 
@@ -70,13 +81,14 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
     with new_run(tmp_path / "runs", calendar) as journal:
         rig = open_rig(file, faults=(), allow_irreversible=frozenset(), journal=journal, calendar=calendar)
         try:
-            return connect(rig, polls)
+            return connect(rig, polls, shown)
         finally:
             rig.close()
 
 
-def connect(rig: Rig, polls: list[int]) -> Scenario:
+def connect(rig: Rig, polls: list[int], shown: frozenset[Fault]) -> Scenario:
     element = rig.element_in("provisioned")
+    rig.cloud.mqtt.watch(then=shown)
     rig.cloud.configure_board(rig.cloud.register(element), key="ATCA:0")
     first = rig.next_connection()
     assert first.connack == 0, first.explain()
@@ -90,7 +102,11 @@ def connect(rig: Rig, polls: list[int]) -> Scenario:
     polls.clear()
     connection = rig.next_connection()
     assert connection.connack == 0, connection.explain()
-    return Scenario(connection, tuple(rows), world.account - before, len(polls))
+    chain = rig.cloud.endpoint.pki.chain("ec", "oversized" if shown else "good").certificates
+    content = sum(len(one.tbs_certificate_bytes) for one in chain)
+    assert rig.emulated is not None
+    hashing = rig.emulated.costs.us("sha256_4k") * content / 4096
+    return Scenario(connection, tuple(rows), world.account - before, len(polls), hashing)
 
 
 def test_the_same_run_twice_gives_the_same_virtual_timeline(
@@ -120,14 +136,24 @@ def test_doubling_the_sign_time_moves_the_connect_time_by_it(
     assert shift_us(slow, base) == pytest.approx(sign.typical, abs=POLL_US)
 
 
-def test_halving_the_bus_speed_moves_the_connect_time_by_the_time_on_the_bus(
+def test_doubling_the_bus_speed_moves_the_connect_time_by_half_of_the_time_on_the_bus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fast = play(tmp_path / "fast", monkeypatch, hz=100_000)
     slow = play(tmp_path / "slow", monkeypatch, hz=50_000)
+    fast = play(tmp_path / "fast", monkeypatch, hz=100_000)
     # Polls of a busy element run while it works: their time is not added to the element's.
-    carried = fast.account["i2c"] - fast.polls * BYTE_US
-    assert shift_us(slow, fast) == pytest.approx(carried, abs=4 * POLL_US)
+    carried = slow.account["i2c"] - slow.polls * 2 * BYTE_US
+    assert shift_us(fast, slow) == pytest.approx(-carried / 2, abs=4 * POLL_US)
+
+
+def test_doubling_the_servers_certificate_moves_the_connect_time_by_the_hashing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as many names; each certificate is hashed for its signature and into the transcript."""
+    small = play(tmp_path / "small", monkeypatch, filler_names=100)
+    large = play(tmp_path / "large", monkeypatch, filler_names=200)
+    assert large.hashing_us > 1.8 * small.hashing_us
+    assert shift_us(large, small) == pytest.approx(2 * (large.hashing_us - small.hashing_us), abs=POLL_US)
 
 
 def test_doubling_the_round_trip_moves_the_connect_time_by_the_flights(
