@@ -87,8 +87,8 @@ def run_session(
         The session's exit status, and the run's folder if there is one.
     """
     command = [sys.executable, "-m", "pytest", "-p", "hil.tellfolder", "--plan", "qualification"]
-    command += ["--release", str(release.path), "--runs", str(runs)]
-    command += [word for file in rigs for word in ("--rig", str(file.path))]
+    # With "=": pytest takes a path that stands by itself for a place of tests when it looks for settings.
+    command += [f"--release={release.path}", f"--runs={runs}", *(f"--rig={file.path}" for file in rigs)]
     command += [word for serial in allow_irreversible for word in ("--allow-irreversible", serial)]
     command += ["--rehearsal"] if rehearsal else []
     command += [] if allow_aws is None else ["--allow-aws", allow_aws]

@@ -47,7 +47,7 @@ def admit(rig: Rig, release: Release) -> None:
         rigflash.flash_and_restore(rig, image, board.offset)
         return
     rigflash.flash(rig, image, board.offset)
-    if rig.boot is None:
+    if not rig.running:
         raise DeviceError(f"{board.image} is in flash, but {rig.diagnose_silence()}")
     rig.journal.event("rig", rig=rig.name, phase="open", **description(rig))  # with the firmware's hash
 

@@ -107,7 +107,7 @@ def flash_and_restore(rig: Rig, image: bytes, offset: int) -> Flashed:
         raise
     finally:
         rig.start_again()
-    if rig.boot is None:
+    if not rig.running:
         raise DeviceError(f"what was in flash was put back, but {rig.diagnose_silence()}")
     return done
 

@@ -370,6 +370,7 @@ class Run:
         if report.failed:
             self._once.failed(item)
             test.trace = report.longreprtext
+            test.cause = test.cause or self._likely_cause(test, error)
             self._attach_evidence(test, report)
             self._soften(test, report, error)
         elif report.when == "teardown":
@@ -400,6 +401,13 @@ class Run:
             test.verdict, test.quarantine = Verdict.QUARANTINED, str(tolerated)
         else:
             self._failed.setdefault((test.rig, test.suite), item_title(test.item))
+
+    def _likely_cause(self, test: _Test, error: BaseException | None) -> str:
+        from hil.likelycause import likely_cause
+
+        rig = self._rigs.get(test.rig)
+        transactions, lines = ((), ()) if rig is None else rig.seen_since_test()
+        return likely_cause(error, transactions, lines, reason=test.reason)
 
     def _tolerated(self, test: _Test) -> Entry | None:
         marked = test.item.get_closest_marker("quarantine") is not None

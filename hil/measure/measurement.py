@@ -131,6 +131,7 @@ class Measurement:
         unit: SI symbol or ``""`` for counts, flags and texts.
         clock: the clock of a time; of other values, the clock of the rig.
         key: True for the figures that summaries show.
+        samples: how many observations the value stands for.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Measurement:
     provenance: Provenance | None = None
     limit: Limit = NO_LIMIT
     key: bool = False
+    samples: int = 1
 
     def __post_init__(self) -> None:
         if self.value is not None and self.provenance is None:
@@ -173,6 +175,7 @@ class Measurement:
             "verdict": str(self.verdict),
             "key": self.key,
             **({} if band is None else {"band": list(band)}),
+            **({} if self.samples == 1 else {"samples": self.samples}),
         }
 
 
@@ -210,6 +213,7 @@ class Measurements:
         *,
         key: bool = False,
         provenance: Provenance | None = None,
+        samples: int = 1,
     ) -> Measurement:
         """Set a declared value, or declare and set one in one go.
 
@@ -222,12 +226,12 @@ class Measurements:
         declared = self._declared.pop(name, None)
         if declared is None:
             self._check_new(name)
-            measurement = Measurement(name, unit, self._clock, value, source, limit, key)
+            measurement = Measurement(name, unit, self._clock, value, source, limit, key, samples)
         elif unit or limit != NO_LIMIT:
             self._declared[name] = declared
             raise UsageError(f"{name}: unit and limit were declared before and cannot be given again")
         else:
-            measurement = replace(declared, value=value, provenance=source)
+            measurement = replace(declared, value=value, provenance=source, samples=samples)
         self._finish(measurement)
         return measurement
 

@@ -93,6 +93,7 @@ class Figure(msgspec.Struct, frozen=True):
     verdict: Verdict
     key: bool
     band: tuple[float, float] | None = None
+    samples: int = 1
 
     @property
     def shown(self) -> str:

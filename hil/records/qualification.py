@@ -343,8 +343,8 @@ def _limit(run: Run, row: Mapping[str, Any], combination: str, rigs: Sequence[st
         state, why = FAILED, f"{beyond[0].shown} is not {bounds}"
     elif any(figure.provenance != wanted for figure in figures):
         state, why = MISSING, f"its values are not {wanted}"
-    elif len(figures) < row.get("samples", 1):
-        state, why = MISSING, f"{len(figures)} samples, {row['samples']} are asked for"
+    elif (count := sum(figure.samples for figure in figures)) < row.get("samples", 1):
+        state, why = MISSING, f"{count} samples, {row['samples']} are asked for"
     return LimitRow(row["measurement"], combination, bounds, state, why, figures)
 
 

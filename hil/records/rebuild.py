@@ -162,6 +162,7 @@ def _measurement(builder: _Builder, event: Event) -> None:
                 verdict=_verdict(event.get("verdict")),
                 key=bool(event.get("key")),
                 band=_band(event.get("band")),
+                samples=event.get("samples", 1),
             )
         )
 
