@@ -366,21 +366,10 @@ class Rig:
         return self._bus
 
     def suite_settings(self, suite: str) -> object:
-        """Settings of a suite of one's own, from the section ``suites`` of the rig file.
+        """What the rig file says for a suite of one's own; see :func:`hil.suitegraph.needed_settings`."""
+        from hil.suitegraph import needed_settings
 
-        Returns:
-            The suite's options; their defaults where the file says nothing.
-
-        Raises:
-            UsageError: the suite has none, or the file has to say something and does not.
-            ConfigError: the suite's package is broken.
-        """
-        from hil.suitegraph import settings
-
-        found = settings(self.file, suite)
-        if found is None:
-            raise UsageError(f"{self.name} has no settings of the suite {suite!r}")
-        return found
+        return needed_settings(self.file, suite)
 
     @property
     def mongoose_board(self) -> MongooseBoard | None:

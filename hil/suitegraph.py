@@ -18,7 +18,17 @@ from hil.rigfile.binding import fields_of
 if TYPE_CHECKING:
     from hil.rigfile import RigFile
 
-__all__ = ["SUITES", "Suite", "blockers", "lacks_settings", "named", "order", "settings", "suite_of"]
+__all__ = [
+    "SUITES",
+    "Suite",
+    "blockers",
+    "lacks_settings",
+    "named",
+    "needed_settings",
+    "order",
+    "settings",
+    "suite_of",
+]
 
 
 class Suite(msgspec.Struct, frozen=True):
@@ -126,6 +136,22 @@ def settings(file: RigFile, suite: str) -> object | None:
         return None
     made: object = found.options()
     return made
+
+
+def needed_settings(file: RigFile, suite: str) -> object:
+    """Settings of a suite of one's own, from the section ``suites`` of the rig file.
+
+    Returns:
+        The suite's options; their defaults where the file says nothing.
+
+    Raises:
+        UsageError: the suite has none, or the file has to say something and does not.
+        ConfigError: the suite's package is broken.
+    """
+    found = settings(file, suite)
+    if found is None:
+        raise UsageError(f"{file.rig} has no settings of the suite {suite!r}")
+    return found
 
 
 def lacks_settings(file: RigFile, suite: str) -> str | None:
