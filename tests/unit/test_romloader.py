@@ -417,6 +417,24 @@ def test_a_stream_never_runs_ahead_of_its_window(stub: Host) -> None:
     assert [stub.frame() is not None for _ in range(3)] == [True, True, False]
 
 
+def test_a_stream_is_never_more_than_64_blocks_ahead(stub: Host) -> None:
+    stub.ask(Op.READ_FLASH, struct.pack("<IIII", 0, SECTOR, 16, 1000))
+    frames = 0
+    while stub.frame() is not None:
+        frames += 1
+    assert frames == 64
+
+
+@pytest.mark.parametrize(
+    ("block_size", "served"), [(0, False), (1, True), (SECTOR, True), (SECTOR + 1, False)]
+)
+def test_a_block_of_a_stream_is_a_sector_at_most(stub: Host, block_size: int, served: bool) -> None:
+    answer = stub.ask(Op.READ_FLASH, struct.pack("<IIII", 0, SECTOR, block_size, 1))
+    assert answer.code == (0 if served else Code.STUB_DATA_LENGTH)
+    frame = stub.frame()
+    assert (None if frame is None else len(frame)) == (block_size if served else None)
+
+
 def test_a_host_that_gives_up_a_stream_is_heard_again(stub: Host) -> None:
     stub.ask(Op.READ_FLASH, struct.pack("<IIII", 0, 10 * SECTOR, SECTOR, 2))
     stub.frame()
