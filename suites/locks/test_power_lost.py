@@ -61,7 +61,7 @@ def cut_into(rig: Rig, permit: Permit, command: Command, after_ms: int) -> Eleme
     except DeviceError as error:
         pytest.fail(f"the element is dead after the power was cut into a write: {error.message}")
     for intent in rig.guard.ledger.open_intents(serial):
-        rig.guard.ledger.resolve(serial, intent.intent, inspect(element, intent).found, "the power suite")
+        rig.guard.ledger.resolve(serial, intent.intent, inspect(element, intent).found, "the locks suite")
     return element
 
 
@@ -112,7 +112,7 @@ def test_a_slot_write_that_loses_its_power_is_healed_by_another(
 ) -> None:
     rig.need_element()
     if not element.lock_state().data:
-        block("the element was provisioned and is not locked any more: the locks suite says more")
+        block("the element was provisioned and is not locked any more: test_zones says more")
     slot = open_slot(element.config)
     if slot is None:
         pytest.skip("not applicable: no slot of this configuration can be both written and read in clear")
