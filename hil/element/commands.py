@@ -39,7 +39,8 @@ Part = Literal["atecc508a", "atecc608a", "atecc608b"]
 _READ_32 = 0x80
 _P256 = 0x0004
 """Key type that Verify(External) takes in p2."""
-_EPHEMERAL = 0xFFFF
+_TEMPKEY = 0xFFFF
+"""P2 that names TempKey in place of a slot (608)."""
 
 
 def part_of(revision: bytes) -> Part:
@@ -226,7 +227,7 @@ class Commands(Transport):
             other_data: three bytes that are hashed in place of mode and p2.
         """
         data = check_length(other_data, 3, "OtherData")
-        self.execute(Command(Opcode.GENKEY, 0x10, _public_slot(slot), data), 1)
+        self.execute(Command(Opcode.GENKEY, 0x10, check_public_slot(slot), data), 1)
 
     # Signatures
 
@@ -258,7 +259,7 @@ class Commands(Transport):
         """Verify with the public key in slot 8 to 15; success authorises that key (9.20, Stored)."""
         data = check_length(signature, 64, "the signature")
         mode = 0x20 if message_buffer else 0x00
-        return self._matches(Command(Opcode.VERIFY, mode, _public_slot(slot), data))
+        return self._matches(Command(Opcode.VERIFY, mode, check_public_slot(slot), data))
 
     # Key agreement
 
@@ -337,12 +338,12 @@ class Commands(Transport):
 
     def sha_public(self, slot: int) -> None:
         """Add the 64 bytes of a stored public key; 508A only."""
-        self.execute(Command(Opcode.SHA, 0x03, _public_slot(slot)), 1)
+        self.execute(Command(Opcode.SHA, 0x03, check_public_slot(slot)), 1)
 
-    def sha_hmac_start(self, slot: int) -> None:
-        """Begin an HMAC-SHA256 with the first 32 bytes of a slot as key."""
+    def sha_hmac_start(self, slot: int | None) -> None:
+        """Begin an HMAC-SHA256 with the first 32 bytes of a slot as key, or of TempKey for None (608)."""
         self.identify()  # the end depends on the part, and on a 508A Info would break the HMAC off
-        self.execute(Command(Opcode.SHA, 0x04, check_slot(slot)), 1)
+        self.execute(Command(Opcode.SHA, 0x04, _TEMPKEY if slot is None else check_slot(slot)), 1)
 
     def sha_hmac_end(self, data: bytes = b"") -> bytes:
         """The HMAC, after the last bytes: mode 05 on a 508A, 02 on a 608."""
@@ -366,7 +367,12 @@ def _counter_id(counter: int) -> int:
     return counter
 
 
-def _public_slot(slot: int) -> int:
+def check_public_slot(slot: int) -> int:
+    """``slot`` itself, if it is large enough for a public key.
+
+    Raises:
+        UsageError: it is not.
+    """
     if blocks_of(check_slot(slot)) < 3:
         raise UsageError(f"slot {slot} is too small for a public key", hint="use slots 8 to 15")
     return slot

@@ -12,7 +12,7 @@ import msgspec
 
 from hil.discretion import SecretBytes, discreet
 from hil.element import digests
-from hil.element.commands import Commands
+from hil.element.commands import Commands, check_public_slot
 from hil.element.zones import SLOT_SIZES, check_length, check_slot
 from hil.errors import ElementError, UsageError
 from hil.wire.atecc import STATUS_MEANING, Command, Opcode, Status
@@ -262,18 +262,44 @@ class Commands608(Commands):
 
     @discreet
     def verify_loaded_mac(
-        self, public_key: bytes, signature: bytes, message: bytes, nonce: bytes, io_key: bytes
+        self,
+        public_key: bytes,
+        signature: bytes,
+        message: bytes,
+        nonce: bytes,
+        io_key: bytes,
+        *,
+        message_buffer: bool = False,
     ) -> bool:
-        """Verify with an answer that the IO protection key authenticates (mode 82).
+        """Verify with an answer that the IO protection key authenticates (modes 82 and A2).
 
-        ``message`` must be in TempKey and ``nonce`` in the first half of the message buffer.
+        ``message`` must be in TempKey and ``nonce`` in the first half of the message buffer; with
+        ``message_buffer`` the message must be in its first half and the nonce in the second.
 
         Raises:
             ElementError: status 01 with a MAC that is wrong: someone answered for the element.
         """
         data = check_length(signature, 64, "the signature") + check_length(public_key, 64, "the public key")
-        expected = digests.verify_mac(io_key, message, nonce, signature, 0x82, _P256)
-        return self._proven(Command(Opcode.VERIFY, 0x82, _P256, data), expected)
+        mode = 0xA2 if message_buffer else 0x82
+        expected = digests.verify_mac(io_key, message, nonce, signature, mode, _P256)
+        return self._proven(Command(Opcode.VERIFY, mode, _P256, data), expected)
+
+    @discreet
+    def verify_stored_mac(
+        self,
+        slot: int,
+        signature: bytes,
+        message: bytes,
+        nonce: bytes,
+        io_key: bytes,
+        *,
+        message_buffer: bool = False,
+    ) -> bool:
+        """The same with the public key in slot 8 to 15 (modes 80 and A0); success authorises that key."""
+        data = check_length(signature, 64, "the signature")
+        mode = 0xA0 if message_buffer else 0x80
+        expected = digests.verify_mac(io_key, message, nonce, signature, mode, check_public_slot(slot))
+        return self._proven(Command(Opcode.VERIFY, mode, slot, data), expected)
 
     def secure_boot_check(self, digest: bytes, signature: bytes) -> bool:
         """Whether a firmware digest and its signature are accepted (mode Full, in clear)."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hil.guard.permit import Permit
 
 __all__ = [
+    "agree_into_next_slot",
     "agree_into_slot",
     "burn_use",
     "derive_key",
@@ -36,6 +37,7 @@ __all__ = [
     "secure_boot_check_stored",
     "secure_boot_check_stored_mac",
     "secure_boot_copy",
+    "secure_boot_copy_mac",
     "set_key_validity",
     "update_extra",
     "update_selector",
@@ -138,6 +140,29 @@ def agree_into_slot(element: Element, slot: int, peer: bytes, permit: Permit) ->
     covers(element, permit, Operation.ECDH_INTO_SLOT, slot)
     with element.session():
         change(element, permit, [command])
+
+
+def agree_into_next_slot(element: Element, slot: int, peer: bytes, permit: Permit) -> None:
+    """Shared secret of the key in ``slot`` with ``peer`` into the slot behind it (9.5).
+
+    Args:
+        element: the element.
+        slot: an even private-key slot whose SlotConfig allows ECDH and sends the secret on.
+        peer: 64 bytes ``X ‖ Y``.
+        permit: for ``ECDH_INTO_SLOT`` with ``slot`` + 1, which is what changes.
+
+    Raises:
+        UsageError: the slot's configuration does not say so; nothing was sent.
+    """
+    check_length(peer, 64, "the peer's public key")
+    covers(element, permit, Operation.ECDH_INTO_SLOT, check_slot(slot) + 1)
+    rules = element.config.slots[slot]
+    if not (rules.holds_private_key and rules.config.ecdh and rules.config.ecdh_to_next_slot) or slot % 2:
+        raise UsageError(
+            f"slot {slot} does not send its agreed secret to slot {slot + 1}",
+            hint="that takes an even private-key slot with ReadKey bits 2 and 3 set",
+        )
+    change(element, permit, [Command(Opcode.ECDH, 0x00, slot, peer)])
 
 
 def hkdf_into_slot(
@@ -287,27 +312,9 @@ def secure_boot_check_stored_mac(
     Raises:
         ElementError: status 01: the MAC is wrong, someone answered for the element.
     """
-    covers(element, permit, Operation.SECURE_BOOT, None)
-    check_length(digest, 32, "the digest")
     if signature:
         check_length(signature, 64, "the signature")
-
-    def run() -> bool:
-        with element.exchange():
-            key = digests.secure_boot_key(io_key, element.nonce_random().tempkey)
-            expected = digests.secure_boot_mac(key, digest, signature, 0x86)
-            element.idle()  # arming syncs a file, which may outlast the watchdog
-            command = Command(Opcode.SECUREBOOT, 0x86, 0, digests.xor(digest, key))
-            with permit.armed([command]):
-                return send_once(element, command, None, len(expected)) == expected
-
-    proofs: list[bool] = []
-    if not _matched(element, lambda: proofs.append(run())):
-        return False
-    if not proofs[-1]:
-        meaning = f"{STATUS_MEANING[Status.MISCOMPARE]}: the MAC of the answer is wrong"
-        raise ElementError(Opcode.SECUREBOOT.label, Status.MISCOMPARE, meaning)
-    return True
+    return _secure_boot_proven(element, 0x86, digest, signature, io_key, permit)
 
 
 def secure_boot_copy(element: Element, digest: bytes, signature: bytes, permit: Permit) -> bool:
@@ -318,6 +325,45 @@ def secure_boot_copy(element: Element, digest: bytes, signature: bytes, permit: 
     """
     check_length(digest, 32, "the digest")
     return _secure_boot(element, 0x07, digest + check_length(signature, 64, "the signature"), permit)
+
+
+@discreet
+def secure_boot_copy_mac(
+    element: Element, digest: bytes, signature: bytes, io_key: bytes, permit: Permit
+) -> bool:
+    """The same with the digest encrypted and the answer authenticated (mode 87).
+
+    Raises:
+        ElementError: status 01: the MAC is wrong, someone answered for the element.
+    """
+    check_length(signature, 64, "the signature")
+    return _secure_boot_proven(element, 0x87, digest, signature, io_key, permit)
+
+
+def _secure_boot_proven(
+    element: Element, mode: int, digest: bytes, signature: bytes, io_key: bytes, permit: Permit
+) -> bool:
+    """SecureBoot with a fresh nonce; only FullCopy (87) sends the signature along."""
+    covers(element, permit, Operation.SECURE_BOOT, None)
+    check_length(digest, 32, "the digest")
+    proofs: list[bool] = []
+
+    def run() -> None:
+        with element.exchange():
+            key = digests.secure_boot_key(io_key, element.nonce_random().tempkey)
+            expected = digests.secure_boot_mac(key, digest, signature, mode)
+            element.idle()  # arming syncs a file, which may outlast the watchdog
+            data = digests.xor(digest, key) + (signature if mode == 0x87 else b"")
+            command = Command(Opcode.SECUREBOOT, mode, 0, data)
+            with permit.armed([command]):
+                proofs.append(send_once(element, command, None, len(expected)) == expected)
+
+    if not _matched(element, run):
+        return False
+    if not proofs[-1]:
+        meaning = f"{STATUS_MEANING[Status.MISCOMPARE]}: the MAC of the answer is wrong"
+        raise ElementError(Opcode.SECUREBOOT.label, Status.MISCOMPARE, meaning)
+    return True
 
 
 def _secure_boot(element: Element, mode: int, data: bytes, permit: Permit) -> bool:

@@ -209,6 +209,7 @@ CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] =
     (Operation.COUNTER, None, lambda e, p: irreversible_state.increment_counter(e, 1, p)),
     (Operation.DERIVE_KEY, 1, lambda e, p: irreversible_state.derive_key(e, 1, p)),
     (Operation.ECDH_INTO_SLOT, 1, lambda e, p: irreversible_state.agree_into_slot(e, 1, POINT, p)),
+    (Operation.ECDH_INTO_SLOT, 1, lambda e, p: irreversible_state.agree_into_next_slot(e, 0, POINT, p)),
     (
         Operation.KDF_INTO_SLOT,
         1,
@@ -231,6 +232,11 @@ CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] =
         Operation.SECURE_BOOT,
         None,
         lambda e, p: irreversible_state.secure_boot_check_stored_mac(e, BLOCK, BLOCK, p),
+    ),
+    (
+        Operation.SECURE_BOOT,
+        None,
+        lambda e, p: irreversible_state.secure_boot_copy_mac(e, BLOCK, POINT, BLOCK, p),
     ),
     (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_copy(e, BLOCK, POINT, p)),
 ]

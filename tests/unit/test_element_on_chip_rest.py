@@ -97,6 +97,7 @@ def bench(
         yield Bench(part, Element(part.bus, part.address))
 
 
+EVERY = pytest.mark.parametrize("name", ["atecc508a", "atecc608a", "atecc608b", "atecc608-next"])
 ON_608 = pytest.mark.parametrize("name", ["atecc608a", "atecc608b", "atecc608-next"])
 
 
@@ -145,6 +146,8 @@ def test_a_copied_image_is_accepted_by_its_digest_alone(name: str, boot: int) ->
         permit = b.allow(Operation.SECURE_BOOT)
         assert not state.secure_boot_copy(b.element, OTHER, signature, permit)
         assert state.secure_boot_copy(b.element, DIGEST, signature, permit)
+        assert state.secure_boot_copy_mac(b.element, DIGEST, signature, IO_KEY, permit)
+        assert not state.secure_boot_copy_mac(b.element, OTHER, signature, IO_KEY, permit)
         kept = signature if boot == FULL_SIGNATURE else DIGEST
         assert b.element.read_slot(8).startswith(kept)
         assert state.secure_boot_check_stored(b.element, DIGEST, permit)
@@ -166,6 +169,58 @@ def test_a_secret_is_agreed_into_a_slot(name: str) -> None:
             public = b.element.ephemeral_key()
             state.agree_into_slot(b.element, 10, point(peer), b.allow(Operation.ECDH_INTO_SLOT, 10))
         assert b.element.read_slot(10)[:32] == shared(peer, public)
+
+
+@EVERY
+def test_a_secret_is_agreed_into_the_next_slot(name: str) -> None:
+    peer = host_key()
+    with bench(name, {0: (0x648F, ECC_PRIVATE), 1: (0x0F0F, DATA_KEY), 2: (0x6487, ECC_PRIVATE)}) as b:
+        permit = b.allow(Operation.ECDH_INTO_SLOT, 1)
+        state.agree_into_next_slot(b.element, 0, point(peer), permit)
+        assert b.element.read_slot(1)[:32] == shared(peer, TEST_POINT)
+        with pytest.raises(UsageError, match="does not send"):
+            state.agree_into_next_slot(b.element, 2, point(peer), b.allow(Operation.ECDH_INTO_SLOT, 3))
+        assert sent(b, "ECDH") == 1
+
+
+@ON_608
+@pytest.mark.parametrize("buffer", [False, True])
+def test_a_verification_is_proven_to_come_from_the_element(name: str, buffer: bool) -> None:
+    nonce, right, wrong = bytes(range(32)), sign(host_key(), DIGEST), sign(host_key(), OTHER)
+
+    def stored(signature: bytes, key: bytes) -> bool:
+        load(b.element, nonce, buffer)
+        return b.element.verify_stored_mac(15, signature, DIGEST, nonce, key, message_buffer=buffer)
+
+    def external(signature: bytes, key: bytes) -> bool:
+        load(b.element, nonce, buffer)
+        public = point(host_key())
+        return b.element.verify_loaded_mac(public, signature, DIGEST, nonce, key, message_buffer=buffer)
+
+    with bench(name) as b, b.element.session():
+        for verify in (stored, external):
+            assert verify(right, IO_KEY)
+            assert not verify(wrong, IO_KEY)
+            with pytest.raises(ElementError, match="the MAC of the answer is wrong"):
+                verify(right, KEY)
+
+
+def load(element: Element, nonce: bytes, buffer: bool) -> None:
+    """The message and the host's nonce, where Verify with a MAC looks for them."""
+    if buffer:
+        element.load_message(DIGEST + nonce)
+    else:
+        element.nonce_load(DIGEST)
+        element.load_message(nonce)
+
+
+@ON_608
+def test_an_hmac_is_keyed_by_temp_key(name: str) -> None:
+    with bench(name) as b, b.element.session():
+        b.element.nonce_load(KEY)
+        b.element.sha_hmac_start(None)
+        b.element.sha_update(b"a mes")
+        assert b.element.sha_hmac_end(b"sage") == hmac.digest(KEY, b"a message", "sha256")
 
 
 def shared(private: ec.EllipticCurvePrivateKey, public: bytes) -> bytes:
@@ -283,9 +338,6 @@ def test_a_certificate_is_offered_again_only_if_it_had_no_effect(lost: bool) -> 
 def sent(b: Bench, label: str) -> int:
     """How many commands of that name the part has heard."""
     return sum(one.command.label == label for one in b.part.log if one.command is not None)
-
-
-EVERY = pytest.mark.parametrize("name", ["atecc508a", "atecc608a", "atecc608b", "atecc608-next"])
 
 
 @EVERY
