@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hil.guard.permit import Permit
     from hil.wire.atecc import Command
 
-__all__ = ["Happened", "change", "covers", "retried", "send_once"]
+__all__ = ["Happened", "change", "covers", "matched", "retried", "send_once"]
 
 T = TypeVar("T")
 
@@ -69,6 +69,17 @@ def retried(element: Element, run: Callable[[], T]) -> T:
             if error.status not in NOT_EXECUTED and error.status != Status.AFTER_WAKE:
                 raise
     return run()
+
+
+def matched(element: Element, run: Callable[[], None]) -> bool:
+    """Run as :func:`retried`; True, or False for the miscompare status, which changes nothing."""
+    try:
+        retried(element, run)
+    except ElementError as error:
+        if error.status != Status.MISCOMPARE:
+            raise
+        return False
+    return True
 
 
 def send_once(element: Element, command: Command, happened: Happened | None, size: int = 1) -> bytes:

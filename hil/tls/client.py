@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from hil.discretion import discreet
 from hil.errors import UsageError
 from hil.tls.alerts import ServerChainError, TlsError
 from hil.tls.connection import TlsConnection, Transport, Version, translated
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["TlsConnection", "Version", "connect"]
 
 
+@discreet
 def connect(
     stream: ByteStream,
     *,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hil.discretion import discreet
 from hil.errors import UsageError
 from hil.tls.alerts import TlsError
 from hil.tls.connection import TlsConnection, Transport, Version, translated
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["accept"]
 
 
+@discreet
 def accept(
     stream: ByteStream,
     *,

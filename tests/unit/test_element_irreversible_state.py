@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.element import digests, irreversible_state, irreversible_words
+from hil.element import digests, irreversible_boot, irreversible_state, irreversible_words
 from hil.element.commands608 import KdfSource
 from hil.element.device import Element
 from hil.errors import DeviceError, ElementError, GuardRefusal, UsageError
@@ -189,17 +189,17 @@ def test_validity_after_a_lost_answer_is_asked_of_the_element() -> None:
 def test_secure_boot_by_what_is_stored_and_by_copying(status: int, good: bool) -> None:
     stored = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
     element, permit, _ = setup(Operation.SECURE_BOOT, None, [(stored, bytes((status,)))])
-    assert irreversible_state.secure_boot_check_stored(element, BLOCK, permit) is good
+    assert irreversible_boot.secure_boot_check_stored(element, BLOCK, permit) is good
     copy = Command(Opcode.SECUREBOOT, 7, 0, BLOCK + POINT)
     element, permit, _ = setup(Operation.SECURE_BOOT, None, [(copy, bytes((status,)))])
-    assert irreversible_state.secure_boot_copy(element, BLOCK, POINT, permit) is good
+    assert irreversible_boot.secure_boot_copy(element, BLOCK, POINT, permit) is good
 
 
 def test_a_refusal_is_raised() -> None:
     stored = Command(Opcode.SECUREBOOT, 6, 0, BLOCK)
     element, permit, _ = setup(Operation.SECURE_BOOT, None, [(stored, b"\x0f")])
     with pytest.raises(ElementError, match="0x0F"):
-        irreversible_state.secure_boot_check_stored(element, BLOCK, permit)
+        irreversible_boot.secure_boot_check_stored(element, BLOCK, permit)
 
 
 CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] = [
@@ -227,18 +227,18 @@ CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] =
     ),
     (Operation.WRITE_SLOT, 9, lambda e, p: irreversible_words.write_slot_word(e, 9, 0, b"word", p)),
     (Operation.WRITE_OTP, None, lambda e, p: irreversible_words.clear_otp_bits(e, 0, b"word", p)),
-    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_check_stored(e, BLOCK, p)),
+    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_boot.secure_boot_check_stored(e, BLOCK, p)),
     (
         Operation.SECURE_BOOT,
         None,
-        lambda e, p: irreversible_state.secure_boot_check_stored_mac(e, BLOCK, BLOCK, p),
+        lambda e, p: irreversible_boot.secure_boot_check_stored_mac(e, BLOCK, BLOCK, p),
     ),
     (
         Operation.SECURE_BOOT,
         None,
-        lambda e, p: irreversible_state.secure_boot_copy_mac(e, BLOCK, POINT, BLOCK, p),
+        lambda e, p: irreversible_boot.secure_boot_copy_mac(e, BLOCK, POINT, BLOCK, p),
     ),
-    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_state.secure_boot_copy(e, BLOCK, POINT, p)),
+    (Operation.SECURE_BOOT, None, lambda e, p: irreversible_boot.secure_boot_copy(e, BLOCK, POINT, p)),
 ]
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from hil.element import digests
+from hil.element import irreversible_boot as secure
 from hil.element import irreversible_state as state
 from hil.element import irreversible_words as words
 from hil.element.commands608 import KdfSource, ShaTarget
@@ -144,16 +145,16 @@ def test_a_copied_image_is_accepted_by_its_digest_alone(name: str, boot: int) ->
     signature = sign(host_key(), DIGEST)
     with bench(name, boot=boot) as b:
         permit = b.allow(Operation.SECURE_BOOT)
-        assert not state.secure_boot_copy(b.element, OTHER, signature, permit)
-        assert state.secure_boot_copy(b.element, DIGEST, signature, permit)
-        assert state.secure_boot_copy_mac(b.element, DIGEST, signature, IO_KEY, permit)
-        assert not state.secure_boot_copy_mac(b.element, OTHER, signature, IO_KEY, permit)
+        assert not secure.secure_boot_copy(b.element, OTHER, signature, permit)
+        assert secure.secure_boot_copy(b.element, DIGEST, signature, permit)
+        assert secure.secure_boot_copy_mac(b.element, DIGEST, signature, IO_KEY, permit)
+        assert not secure.secure_boot_copy_mac(b.element, OTHER, signature, IO_KEY, permit)
         kept = signature if boot == FULL_SIGNATURE else DIGEST
         assert b.element.read_slot(8).startswith(kept)
-        assert state.secure_boot_check_stored(b.element, DIGEST, permit)
-        assert not state.secure_boot_check_stored(b.element, OTHER, permit)
+        assert secure.secure_boot_check_stored(b.element, DIGEST, permit)
+        assert not secure.secure_boot_check_stored(b.element, OTHER, permit)
         proof = signature if boot == FULL_SIGNATURE else b""
-        check = state.secure_boot_check_stored_mac
+        check = secure.secure_boot_check_stored_mac
         assert check(b.element, DIGEST, IO_KEY, permit, signature=proof)
         assert not check(b.element, OTHER, IO_KEY, permit, signature=proof)
         assert b.element.read_slot(8).startswith(kept), "nothing was stored"
