@@ -22,7 +22,7 @@ from hil.board import espidf_irreversible, flash_irreversible, irreversible as b
 from hil.board.calls import MongooseCalls
 from hil.board.espidf import EspIdfBoard
 from hil.board.flash import Flasher
-from hil.element import irreversible, irreversible_state, irreversible_words
+from hil.element import irreversible, irreversible_boot, irreversible_state, irreversible_words
 from hil.element.commands608 import KdfSource
 from hil.element.device import Element
 from hil.guard.guard import Facts, Guard
@@ -55,12 +55,16 @@ FORGOTTEN = {
     "agree_into_slot": "irreversible_state.agree_into_slot(element, 2, bytes(64))",
     "hkdf_into_slot": 'irreversible_state.hkdf_into_slot(element, 9, b"", source=KdfSource.TEMPKEY)',
     "set_key_validity": "irreversible_state.set_key_validity(element, 9, bytes(32), bytes(64), bytes(19))",
-    "secure_boot_check_stored": "irreversible_state.secure_boot_check_stored(element, bytes(32))",
+    "secure_boot_check_stored": "irreversible_boot.secure_boot_check_stored(element, bytes(32))",
     "secure_boot_check_stored_mac": (
-        "irreversible_state.secure_boot_check_stored_mac(element, bytes(32), bytes(32))"
+        "irreversible_boot.secure_boot_check_stored_mac(element, bytes(32), bytes(32))"
     ),
     "clear_otp_bits": "irreversible_words.clear_otp_bits(element, 0, bytes(4))",
-    "secure_boot_copy": "irreversible_state.secure_boot_copy(element, bytes(32), bytes(64))",
+    "secure_boot_copy": "irreversible_boot.secure_boot_copy(element, bytes(32), bytes(64))",
+    "secure_boot_copy_mac": (
+        "irreversible_boot.secure_boot_copy_mac(element, bytes(32), bytes(64), bytes(32))"
+    ),
+    "agree_into_next_slot": "irreversible_state.agree_into_next_slot(element, 2, bytes(64))",
     "esptool": 'flash_irreversible.run_esptool(flasher, ["burn-efuse"])',
     "by firmware: set_config": "by_firmware.atca_set_config(board, bytes(128))",
     "by firmware: lock_zone": 'by_firmware.atca_lock_zone(board, "config")',
@@ -87,6 +91,7 @@ ARMING = {
     "hil/board/irreversible.py",
     "hil/element/change.py",
     "hil/element/irreversible.py",
+    "hil/element/irreversible_boot.py",
     "hil/element/irreversible_state.py",
     "hil/lockprobe.py",  # the locks suite's: what a healthy element refuses
     "hil/provision/zones.py",
