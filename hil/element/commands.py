@@ -170,7 +170,7 @@ class Commands(Transport):
 
     def gendig_counter(self, counter: int) -> None:
         """Hash the value of monotonic counter 0 or 1 into TempKey (9.6)."""
-        self.execute(Command(Opcode.GENDIG, 4, _counter_id(counter)), 1)
+        self.execute(Command(Opcode.GENDIG, 4, check_counter(counter)), 1)
 
     def gendig_keyconfig(self, slot: int) -> None:
         """Hash SlotConfig, KeyConfig and the lock bit of a slot into TempKey (9.6)."""
@@ -206,7 +206,7 @@ class Commands(Transport):
 
     def counter(self, counter: int) -> int:
         """Value of monotonic counter 0 or 1 (9.3)."""
-        value = self.execute(Command(Opcode.COUNTER, 0, _counter_id(counter)), 4)
+        value = self.execute(Command(Opcode.COUNTER, 0, check_counter(counter)), 4)
         return int.from_bytes(value, "little")
 
     # Public keys
@@ -361,7 +361,12 @@ class Commands(Transport):
         return True
 
 
-def _counter_id(counter: int) -> int:
+def check_counter(counter: int) -> int:
+    """``counter`` itself.
+
+    Raises:
+        UsageError: there is no such counter.
+    """
     if counter not in (0, 1):
         raise UsageError(f"there are counters 0 and 1, not {counter}")
     return counter

@@ -77,11 +77,12 @@ def write_config(element: Element, config: bytes | ConfigZone, permit: Permit) -
         UsageError: the zone is locked, or ``config`` would move the element to another address.
         DeviceError: after the write the zone holds something else.
     """
+    given = _model(config)
     covers(element, permit, Operation.WRITE_CONFIG, None)
     present = element.config
     if present.config_locked:
         raise UsageError("the configuration zone is locked", hint="no command can unlock it")
-    wanted = _model(config).onto(present)
+    wanted = given.onto(present)
     if wanted.i2c_address != present.i2c_address:
         raise UsageError(
             f"the configuration moves the element from address 0x{present.address:02x} "
@@ -127,11 +128,12 @@ def lock_config(element: Element, config: bytes | ConfigZone, permit: Permit) ->
         ElementError: the element refused; nothing is locked.
         DeviceError: it is not locked afterwards.
     """
+    given = _model(config)
     covers(element, permit, Operation.LOCK_CONFIG, None)
     present = element.config
     if present.config_locked:
         raise UsageError("the configuration zone is locked already")
-    wanted = _model(config).onto(present)
+    wanted = given.onto(present)
     wrong = diff(wanted, present)
     if wrong:
         raise UsageError(
@@ -229,11 +231,11 @@ def write_private_key(
         UsageError: sizes, range, or the slot's configuration do not allow it; nothing was sent.
         DeviceError: the public key of the slot is not that of the scalar afterwards.
     """
-    covers(element, permit, Operation.WRITE_PRIVATE_KEY, check_slot(slot))
     check_scalar(scalar)
     expected = public_half(scalar)
     if write_key is not None:
         check_length(write_key, 32, "the write key")
+    covers(element, permit, Operation.WRITE_PRIVATE_KEY, check_slot(slot))
     rules = _private(element, slot)
     if element.lock_state().data and write_key is None:
         raise UsageError(
@@ -299,7 +301,6 @@ def write_slot(
     Raises:
         UsageError: it does not fit; nothing was sent.
     """
-    covers(element, permit, Operation.WRITE_SLOT, check_slot(slot))
     end = block * BLOCK + len(data)
     if not data or not 0 <= block < blocks_of(slot) or end > blocks_of(slot) * BLOCK:
         raise UsageError(f"{len(data)} bytes from block {block} on do not fit into slot {slot}")
@@ -308,6 +309,9 @@ def write_slot(
             f"{len(data)} bytes are no whole blocks of {BLOCK} and do not end with the slot",
             hint=f"slot {slot} has {SLOT_SIZES[slot]} bytes",
         )
+    if write_key is not None:
+        check_length(write_key, 32, "the write key")
+    covers(element, permit, Operation.WRITE_SLOT, slot)
     config = element.config
     if config.slots[slot].key.private:
         raise UsageError(
@@ -321,7 +325,6 @@ def write_slot(
         proof = partial(_slot_holds, element) if readable else None
         _write_clear(element, permit, Zone.DATA, addresses, blocks, proof)
         return
-    check_length(write_key, 32, "the write key")
     key_slot = config.slots[slot].config.write_key
     for address, plain in zip(addresses, blocks, strict=True):
         _write_encrypted(element, permit, address, plain, key_slot, write_key)
@@ -329,8 +332,8 @@ def write_slot(
 
 def write_otp(element: Element, otp: bytes, permit: Permit) -> None:
     """Write the 64 bytes of the OTP zone; the data zone must still be unlocked."""
-    covers(element, permit, Operation.WRITE_OTP, None)
     check_length(otp, OTP_SIZE, "the OTP zone")
+    covers(element, permit, Operation.WRITE_OTP, None)
     if element.lock_state().data:
         raise UsageError("the data zone is locked, and with it the OTP zone")
     blocks = [otp[:BLOCK], otp[BLOCK:]]

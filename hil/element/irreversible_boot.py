@@ -89,8 +89,9 @@ def _proven(
     element: Element, mode: int, digest: bytes, signature: bytes, io_key: bytes, permit: Permit
 ) -> bool:
     """SecureBoot with a fresh nonce; only FullCopy (87) sends the signature along."""
-    covers(element, permit, Operation.SECURE_BOOT, None)
     check_length(digest, 32, "the digest")
+    check_length(io_key, 32, "the IO protection key")
+    covers(element, permit, Operation.SECURE_BOOT, None)
     proofs: list[bool] = []
 
     def run() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hil.discretion import discreet
 from hil.element import digests
 from hil.element.change import change, covers, matched, retried, send_once
+from hil.element.commands import check_counter, check_public_slot
 from hil.element.zones import check_length, check_slot
 from hil.errors import UsageError
 from hil.guard.operations import Operation
@@ -56,9 +57,9 @@ def update_selector(element: Element, value: int, permit: Permit) -> None:
 
 
 def _update(element: Element, mode: int, offset: int, value: int, permit: Permit) -> None:
-    covers(element, permit, Operation.UPDATE_EXTRA, None)
     if not 0 <= value <= 0xFF:
         raise UsageError(f"{value} does not fit in a byte")
+    covers(element, permit, Operation.UPDATE_EXTRA, None)
     present = element.read_config_word(84)[offset - 84]
     if present == value:
         return
@@ -68,8 +69,9 @@ def _update(element: Element, mode: int, offset: int, value: int, permit: Permit
 
 def burn_use(element: Element, slot: int, permit: Permit) -> None:
     """Take one use off the limited-use key in ``slot`` (9.19, mode 02); no proof is possible."""
+    command = Command(Opcode.UPDATEEXTRA, 0x02, check_slot(slot))
     covers(element, permit, Operation.UPDATE_EXTRA, None)
-    change(element, permit, [Command(Opcode.UPDATEEXTRA, 0x02, check_slot(slot))])
+    change(element, permit, [command])
 
 
 def increment_counter(element: Element, counter: int, permit: Permit) -> int:
@@ -78,9 +80,9 @@ def increment_counter(element: Element, counter: int, permit: Permit) -> int:
     Raises:
         ElementError: 0F at its maximum, 2097151.
     """
+    command = Command(Opcode.COUNTER, 1, check_counter(counter))
     covers(element, permit, Operation.COUNTER, None)
     before = element.counter(counter)
-    command = Command(Opcode.COUNTER, 1, counter)
 
     def run() -> bytes:
         with permit.armed([command]):
@@ -103,12 +105,10 @@ def derive_key(element: Element, slot: int, permit: Permit, *, parent: bytes | N
     Returns:
         The nonce; :func:`hil.element.digests.derive_key` makes the new key of it.
     """
-    covers(element, permit, Operation.DERIVE_KEY, check_slot(slot))
-    mac = b""
     if parent is not None:
-        mac = digests.derive_key_mac(
-            check_length(parent, 32, "the parent key"), 0, slot, element.serial_number()
-        )
+        check_length(parent, 32, "the parent key")
+    covers(element, permit, Operation.DERIVE_KEY, check_slot(slot))
+    mac = b"" if parent is None else digests.derive_key_mac(parent, 0, slot, element.serial_number())
     command = Command(Opcode.DERIVEKEY, 0x00, slot, mac)
 
     def run() -> RandomNonce:
@@ -173,10 +173,10 @@ def hkdf_into_slot(
     """
     if len(message) > 123:
         raise UsageError(f"KDF takes messages of up to 123 bytes, not {len(message)}")
-    covers(element, permit, Operation.KDF_INTO_SLOT, check_slot(slot))
     details = len(message) << 24 | 0x02
-    p2 = check_slot(source_slot) | slot << 8
+    p2 = check_slot(source_slot) | check_slot(slot) << 8
     command = Command(Opcode.KDF, 0x40 | source | 0x08, p2, details.to_bytes(4, "little") + message)
+    covers(element, permit, Operation.KDF_INTO_SLOT, slot)
     with element.session():
         change(element, permit, [command])
 
@@ -208,11 +208,11 @@ def set_key_validity(
     Returns:
         Whether the signature was good; if not, nothing changed.
     """
-    covers(element, permit, Operation.KEY_VALIDITY, check_slot(slot))
     check_length(nonce, 32, "the nonce")
     check_length(other_data, 19, "OtherData")
     data = check_length(signature, 64, "the signature") + other_data
-    command = Command(Opcode.VERIFY, 0x03 if valid else 0x07, slot, data)
+    command = Command(Opcode.VERIFY, 0x03 if valid else 0x07, check_public_slot(slot), data)
+    covers(element, permit, Operation.KEY_VALIDITY, slot)
 
     def run() -> None:
         with element.exchange():
@@ -248,17 +248,18 @@ def validate_by_certificate(
         UsageError: another part, or ``before`` is no row of whole blocks; nothing irreversible was sent.
         ElementError: 0F, e.g. as the key is not where X509format wants it.
     """
-    covers(element, permit, Operation.KEY_VALIDITY, check_slot(slot))
-    check_length(signature, 64, "the signature")
+    command = Command(
+        Opcode.VERIFY, 0x01, check_public_slot(slot), check_length(signature, 64, "the signature")
+    )
     if len(before) % _SHA_BLOCK:
         raise UsageError(
             f"{len(before)} bytes in front of the public key are no whole blocks of {_SHA_BLOCK}",
             hint="a certificate for this is laid out so that the key begins a block of the hash",
         )
+    covers(element, permit, Operation.KEY_VALIDITY, slot)
     if not element.is_508:
         raise UsageError("only a 508A validates a public key by a certificate", hint="use set_key_validity")
     whole = len(after) // _SHA_BLOCK * _SHA_BLOCK
-    command = Command(Opcode.VERIFY, 0x01, slot, signature)
 
     def run() -> None:
         with element.exchange():

@@ -47,10 +47,10 @@ def write_slot_word(element: Element, slot: int, offset: int, data: bytes, permi
     Raises:
         UsageError: it does not fit, or the slot's configuration does not allow it; nothing was sent.
     """
-    covers(element, permit, Operation.WRITE_SLOT, check_slot(slot))
     check_length(data, WORD, "a word")
-    if offset % WORD or not 0 <= offset <= SLOT_SIZES[slot] - WORD:
+    if offset % WORD or not 0 <= offset <= SLOT_SIZES[check_slot(slot)] - WORD:
         raise UsageError(f"slot {slot} has no word at {offset}", hint=f"it holds {SLOT_SIZES[slot]} bytes")
+    covers(element, permit, Operation.WRITE_SLOT, slot)
     config = element.config
     rules = config.slots[slot]
     if not config.data_locked:
@@ -79,9 +79,9 @@ def clear_otp_bits(element: Element, offset: int, mask: bytes, permit: Permit) -
     Raises:
         UsageError: this OTP zone cannot be consumed; nothing was sent.
     """
-    covers(element, permit, Operation.WRITE_OTP, None)
     check_length(mask, WORD, "a word")
     address = otp_address(offset)
+    covers(element, permit, Operation.WRITE_OTP, None)
     config = element.config
     if not element.is_508 or config.otp_mode != _CONSUMPTION:
         raise UsageError("only the OTP zone of a 508A with OTPmode 55 can be consumed")

@@ -21,12 +21,18 @@ FORMAT_1 = {
     "format": 1,
     "profile": "atecc508a",
     "drawn": 3,
-    "config": load_profile("atecc508a").factory_config.hex(),
+    "config": (
+        "012300000000500000000000eec05500c0005500832087208f20c48f8f8f8f8f9f8faf8f000000000000000000000000"
+        "0000af8fffffffff00000000ffffffff00000000ffffffffffffffffffffffffffffffff00005555ffff000000000000"
+        "3300330033001c001c001c001c001c003c003c003c003c003c003c003c001c00"
+    ),
     "otp": "ff" * 64,
     "slots": ["00000000" + TEST_SCALAR.hex(), *["00" * 36] * 7, "00" * 416, *["00" * 72] * 7],
     "key_valid": [True] + [False] * 15,
 }
 """A file as the first version of the project wrote it; never edit."""
+FILES = {1: FORMAT_1}
+"""One of each format that was ever written, all of the same part."""
 
 
 def private_part(**options: Any) -> Part:
@@ -50,12 +56,21 @@ def test_a_part_survives_the_disk(tmp_path: Path) -> None:
     assert saved.memory.public_key(1) is None
 
 
-def test_format_1_keeps_loading(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", FILES)
+def test_a_file_of_each_format_keeps_loading(tmp_path: Path, number: int) -> None:
     path = tmp_path / "old.json"
-    path.write_text(json.dumps(FORMAT_1))
+    path.write_text(json.dumps(FILES[number]))
     saved = state.load(path)
+    assert (saved.profile, saved.drawn) == ("atecc508a", 3)
     assert saved.memory.public_key(0) == TEST_POINT
-    assert saved.drawn == 3
+    assert saved.memory.config.hex() == FORMAT_1["config"]
+    assert saved.memory.otp == b"\xff" * 64
+    assert list(saved.memory.key_valid) == [True] + [False] * 15
+
+
+def test_there_is_a_file_of_each_format() -> None:
+    assert sorted(FILES) == list(range(1, state.FORMAT + 1))
+    assert sorted(state.UPGRADES) == list(range(1, state.FORMAT))
 
 
 def test_the_file_holds_secrets_and_is_its_owners_alone(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.element import digests, irreversible_boot, irreversible_state, irreversible_words
+from hil.element import digests, irreversible, irreversible_boot, irreversible_state, irreversible_words
 from hil.element.commands608 import KdfSource
 from hil.element.device import Element
 from hil.errors import DeviceError, ElementError, GuardRefusal, UsageError
@@ -267,3 +267,52 @@ def test_every_irreversible_command_of_the_table_has_a_function_here_or_beside()
     }
     assert {row.operation for row in IRREVERSIBLE} == covered
     assert classify(COUNT1) is Operation.COUNTER
+
+
+KEY = SCALAR = bytes(31) + b"\1"
+BAD: list[Callable[[Element, Permit], object]] = [
+    lambda e, p: irreversible.write_private_key(e, 16, SCALAR, p),
+    lambda e, p: irreversible.write_private_key(e, 0, bytes(32), p),
+    lambda e, p: irreversible.write_private_key(e, 0, SCALAR[1:], p),
+    lambda e, p: irreversible.write_private_key(e, 0, SCALAR, p, write_key=KEY[1:]),
+    lambda e, p: irreversible.write_slot(e, -1, BLOCK, p),
+    lambda e, p: irreversible.write_slot(e, 9, b"", p),
+    lambda e, p: irreversible.write_slot(e, 9, BLOCK, p, block=3),
+    lambda e, p: irreversible.write_slot(e, 9, BLOCK[1:], p),
+    lambda e, p: irreversible.write_slot(e, 9, BLOCK, p, write_key=KEY + KEY),
+    lambda e, p: irreversible.write_otp(e, bytes(63), p),
+    lambda e, p: irreversible.write_config(e, bytes(127), p),
+    lambda e, p: irreversible.lock_config(e, bytes(129), p),
+    lambda e, p: irreversible.lock_slot(e, 16, p),
+    lambda e, p: irreversible.generate_key(e, 16, p),
+    lambda e, p: irreversible_state.update_extra(e, -1, p),
+    lambda e, p: irreversible_state.update_selector(e, 256, p),
+    lambda e, p: irreversible_state.burn_use(e, 16, p),
+    lambda e, p: irreversible_state.increment_counter(e, 2, p),
+    lambda e, p: irreversible_state.derive_key(e, 16, p),
+    lambda e, p: irreversible_state.derive_key(e, 1, p, parent=KEY[1:]),
+    lambda e, p: irreversible_state.agree_into_slot(e, 16, POINT, p),
+    lambda e, p: irreversible_state.agree_into_next_slot(e, 0, POINT[1:], p),
+    lambda e, p: irreversible_state.hkdf_into_slot(e, 1, bytes(124), p, source=KdfSource.TEMPKEY),
+    lambda e, p: irreversible_state.set_key_validity(e, 7, BLOCK, POINT, bytes(19), p),
+    lambda e, p: irreversible_state.set_key_validity(e, 9, BLOCK, POINT, bytes(18), p),
+    lambda e, p: irreversible_state.validate_by_certificate(e, 7, b"", b"", POINT, p),
+    lambda e, p: irreversible_state.validate_by_certificate(e, 9, b"1", b"", POINT, p),
+    lambda e, p: irreversible_words.write_slot_word(e, 16, 0, b"word", p),
+    lambda e, p: irreversible_words.write_slot_word(e, 9, 1, b"word", p),
+    lambda e, p: irreversible_words.clear_otp_bits(e, 64, b"word", p),
+    lambda e, p: irreversible_boot.secure_boot_check_stored(e, BLOCK[1:], p),
+    lambda e, p: irreversible_boot.secure_boot_check_stored_mac(e, BLOCK, KEY[1:], p),
+    lambda e, p: irreversible_boot.secure_boot_copy(e, BLOCK, POINT[1:], p),
+    lambda e, p: irreversible_boot.secure_boot_copy_mac(e, BLOCK[1:], POINT, KEY, p),
+]
+
+
+@pytest.mark.parametrize("call", BAD)
+def test_what_makes_no_sense_is_refused_before_the_bus_is_touched(
+    call: Callable[[Element, Permit], object],
+) -> None:
+    bus = AnsweringBus(in_order([]))
+    with pytest.raises(UsageError):
+        call(Element(bus, ADDRESS, "atecc508a"), issue(Armed(), Operation.COUNTER, SERIAL.hex(), None))
+    assert bus.log == []
