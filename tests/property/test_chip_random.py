@@ -119,6 +119,16 @@ ElementMachine.TestCase.settings = settings(
 TestElementMachine = ElementMachine.TestCase
 
 
+class LongStories(ElementMachine):
+    """The same with longer stories, and many."""
+
+
+LongStories.TestCase.settings = settings(
+    ElementMachine.TestCase.settings, max_examples=2_000, stateful_step_count=120
+)
+TestLongStories = pytest.mark.long(LongStories.TestCase)
+
+
 @pytest.mark.parametrize("name", ["atecc508a", "atecc608b"])
 @given(group=st.binary(max_size=160))
 @settings(max_examples=300, deadline=None)
