@@ -82,8 +82,10 @@ def parse_image(data: bytes, mcu: EspMcu) -> Image:
     Raises:
         FrameError: this is no image for that microcontroller, or it is cut off.
     """
-    if len(data) < _HEADER.size or data[0] != MAGIC:
+    if data[:1] != bytes((MAGIC,)):
         raise FrameError(f"no image: the first byte is {data[:1].hex() or 'missing'}, not {MAGIC:02x}")
+    if len(data) < _HEADER.size:
+        raise FrameError("the image ends within its header")
     _, count, _, _, entry = _HEADER.unpack_from(data)
     at, hashed = _HEADER.size, False
     if mcu == "esp32":

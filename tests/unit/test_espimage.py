@@ -59,6 +59,23 @@ def test_an_image_that_was_cut_off_is_none(mcu: EspMcu, data: st.DataObject) -> 
         parse_image(image[: data.draw(st.integers(0, len(image) - 1))], mcu)
 
 
+def test_a_cut_off_image_says_where() -> None:
+    image = build_image("esp8266", SEGMENTS, 0x4010_0004)
+    end = 8 + 8 + 4 + 8 + 20
+    for size, words in (
+        (0, "the first byte is missing, not e9"),
+        (7, "within its header"),
+        (15, "before segment 0"),
+        (19, "segment 0 claims 4 bytes, 3 follow"),
+        (27, "before segment 1"),
+        (end - 1, "segment 1 claims 20 bytes, 19 follow"),
+        (end, "before its checksum"),
+        (len(image) - 1, "before its checksum"),
+    ):
+        with pytest.raises(FrameError, match=words):
+            parse_image(image[:size], "esp8266")
+
+
 @pytest.mark.parametrize("mcu", MCUS)
 @given(garbage=st.binary(max_size=200))
 def test_garbage_is_none(mcu: EspMcu, garbage: bytes) -> None:
