@@ -170,6 +170,40 @@ def test_tcp_does_not_hold_small_packets_back(wire: Wire) -> None:
         assert client._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_a_client_that_is_gone_before_it_was_accepted_holds_nobody_up(wire: Wire) -> None:
+    wire.front._accept()  # nobody is there: a blocking socket would wait here for ever
+    with wire.client() as client:
+        client.send(b"served")
+        wire.until(lambda: bytes(wire.got) == b"served")
+
+
+def test_what_comes_while_a_client_is_suspended_is_kept_for_it_and_can_be_purged(wire: Wire) -> None:
+    wire.uart.baud = wire.uart.host_baud = 1_000_000_000
+    with wire.client() as client:
+        client.send(sub(5, 8))
+        wire.until(lambda: bool(wire.lines))
+        wire.read(client)
+        client.send(sub(8) + b"1")
+        wire.until(lambda: bytes(wire.got) == b"1")
+        wire.uart.send(b"lost" + b"x" * 100)
+        assert wire.read(client) == b""
+        client.send(sub(12, 1) + b"2")
+        wire.until(lambda: bytes(wire.got) == b"12")
+        wire.read(client)
+        wire.uart.send(b"held \xff" + b"y" * 2 * MAX_PENDING)
+        assert wire.read(client) == b""
+        client.send(sub(9))
+        heard = bytearray()
+
+        def arrived() -> bool:
+            heard.extend(wire.read(client))
+            return len(heard) >= MAX_PENDING
+
+        wire.until(arrived)
+        assert heard.startswith(b"held \xff\xffyyy")
+        assert len(heard) == MAX_PENDING + 1, "a full buffer drops the newest; ff is escaped"
+
+
 def test_a_killed_client_drops_its_lines_and_the_next_one_is_served(wire: Wire) -> None:
     first = wire.client()
     first.send(sub(5, 11) + bytes((IAC, SB, 44, 1, 0)))  # in reset, and half a request
