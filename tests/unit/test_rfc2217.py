@@ -121,8 +121,12 @@ class Wire:
         self.cable = Cable(world, self.uart)
         self.front = Rfc2217Front(world, self.cable, "127.0.0.1", 0)
 
-    def client(self) -> socket.socket:
-        made = socket.create_connection(self.front.address)
+    def client(self, *, takes: int | None = None) -> socket.socket:
+        """A connected client; ``takes``: how much the computer keeps for it when it does not read."""
+        made = socket.socket()
+        if takes is not None:  # before the connection: its window is agreed on then
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        made.connect(self.front.address)
         made.setblocking(False)
         self.until(lambda: self.front._client is not None)
         return made
@@ -226,8 +230,7 @@ def test_a_second_client_is_told_that_the_port_is_in_use(wire: Wire) -> None:
 
 
 def test_a_client_that_never_reads_wedges_nothing(wire: Wire) -> None:
-    client = wire.client()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client = wire.client(takes=4096)
     wire.uart.baud = wire.uart.host_baud = 1_000_000_000
     for _ in range(200):
         wire.uart.send(b"x" * 65_536)
@@ -241,8 +244,7 @@ def test_a_client_that_never_reads_wedges_nothing(wire: Wire) -> None:
 
 
 def test_a_client_that_asks_and_never_reads_is_dropped(wire: Wire) -> None:
-    with wire.client() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with wire.client(takes=4096) as client:
         asked = bytearray(sub(5, 7) * 150_000)
 
         def dropped() -> bool:
