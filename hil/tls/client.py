@@ -19,6 +19,7 @@ from hil.tls.connection import TlsConnection, Transport, Version, translated
 from hil.tls.operations import Operations, TlsObserver
 from hil.tls.software import SoftwareRsa
 from hil.tls.tlslite_hooks import (
+    AES_128_GCM,
     ClientKey,
     HookedConnection,
     RsaClientKey,
@@ -52,6 +53,7 @@ def connect(
     alpn: Sequence[str] = (),
     deadline: int | None = None,
     verify: ServerVerifier = verify_server_chain,
+    ciphers: Sequence[str] = AES_128_GCM,
 ) -> TlsConnection:
     """Do the handshake of a client with a certificate.
 
@@ -67,6 +69,7 @@ def connect(
         alpn: application protocols to offer.
         deadline: absolute time, in us of the stream's clock, by which the handshake must be done.
         verify: judges the server's chain; another than the default is for models of careless clients.
+        ciphers: what to offer, by tlslite's names; likewise.
 
     Returns:
         The connection; "connected" is what the server's first answer says, not this.
@@ -105,7 +108,7 @@ def connect(
     handshake = connection.handshakeClientCert(
         certificate_chain(chain),
         key,
-        settings=settings(versions),
+        settings=settings(versions, ciphers),
         serverName=sni or None,
         alpn=[bytearray(name, "ascii") for name in alpn] or None,
         async_=True,

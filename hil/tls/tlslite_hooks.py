@@ -73,6 +73,7 @@ from tlslite.x509 import X509
 from tlslite.x509certchain import X509CertChain
 
 __all__ = [
+    "AES_128_GCM",
     "AlertDescription",
     "BaseTLSException",
     "CipherSuite",
@@ -92,7 +93,11 @@ SERVER_KEY_EXCHANGE = 4
 VERSIONS = {"1.2": (3, 3), "1.3": (3, 4)}
 
 
-def settings(versions: Sequence[str]) -> Any:  # noqa: ANN401  (tlslite is untyped)
+AES_128_GCM = ("aes128gcm",)
+"""The cipher that AWS IoT recommends, by tlslite's name."""
+
+
+def settings(versions: Sequence[str], ciphers: Sequence[str] = AES_128_GCM) -> Any:  # noqa: ANN401  (tlslite is untyped)
     """Handshake settings for one version or a range: what an ATECC can do and AWS IoT accepts.
 
     SHA-256 only, because the element signs 32 bytes; P-256 only; AES-128-GCM, which a default
@@ -103,7 +108,7 @@ def settings(versions: Sequence[str]) -> Any:  # noqa: ANN401  (tlslite is untyp
     result = HandshakeSettings()
     result.minVersion, result.maxVersion = chosen[0], chosen[-1]
     result.versions = [version for version in ((3, 4), (3, 3)) if chosen[0] <= version <= chosen[-1]]
-    result.cipherNames = ["aes128gcm"]
+    result.cipherNames = list(ciphers)
     result.macNames = ["aead"]
     result.keyExchangeNames = ["ecdhe_ecdsa", "ecdhe_rsa"]
     result.eccCurves = result.keyShares = ["secp256r1"]

@@ -59,10 +59,14 @@ def test_mqtt_client_puback_qos1(device: Device) -> None:
 # -- back-off -----------------------------------------------------------------------------------
 
 
-def exponential(pauses: Sequence[int], measure: Measurements, round_: str = "") -> None:
-    """Exponential, or failed."""
+def exponential(logs: Sequence[SessionLog], measure: Measurements, round_: str = "") -> list[int]:
+    """The pauses between connections, exponential or failed; each but the last came to its CONNECT."""
+    for log in logs[:-1]:
+        assert "connect" in log.phases, f"connection {log.number} never came to its CONNECT: {log.reason}"
+    pauses = gaps(logs)
     assert all(pause > 0 for pause in pauses), f"the board reconnects without a pause: {pauses}"
     measure.record(f"growth of the pauses{round_}", round(growth(pauses), 2), "×", Limit(low=LINEAR))
+    return pauses
 
 
 def two_rounds(device: Device, measure: Measurements, *good: int) -> None:
@@ -80,9 +84,8 @@ def two_rounds(device: Device, measure: Measurements, *good: int) -> None:
         device.wait(lambda log=log: log.verdict != "pending", 60)  # type: ignore[misc]
         assert log.verdict == "accepted", f"connection {number} did not come through: {log.reason}"
         first = index * ATTEMPTS
-        pauses = gaps(device.connections[first : first + ATTEMPTS + 1])
-        exponential(pauses, measure, f", round {index + 1}")
-        rounds.append(pauses)
+        logs = device.connections[first : first + ATTEMPTS + 1]
+        rounds.append(exponential(logs, measure, f", round {index + 1}"))
         device.disconnect()
     measure.record("jitter of the pauses", round(jitter(*rounds), 4), "", Limit(warn_low=JITTER))
 
@@ -99,7 +102,7 @@ def test_mqtt_connect_jitter_backoff_retries(device: Device, measure: Measuremen
 def test_mqtt_connect_exponential_backoff_retries(device: Device, measure: Measurements) -> None:
     device.start(then=[Fault.NO_CONNACK])
     device.connection(ATTEMPTS + 1, seconds=BACKOFF_S)
-    exponential(gaps(device.connections[: ATTEMPTS + 1]), measure)
+    exponential(device.connections[: ATTEMPTS + 1], measure)
 
 
 @pytest.mark.req("AWS-DA-MQTT_ReconnectionAfterSuccessfulConnection")
@@ -107,6 +110,8 @@ def test_mqtt_reconnection_after_successful_connection(device: Device, measure: 
     """Disconnected right behind the CONNACK, the board has to wait a second at least."""
     device.start(Fault.DISCONNECT)
     device.connection(2)
+    first = device.connections[0]
+    assert first.verdict == "accepted", f"the first connection did not come through: {first.reason}"
     (pause,) = gaps(device.connections[:2])
     measure.record("pause before reconnecting", pause / 1e6, "s", Limit(low=1.0))
 

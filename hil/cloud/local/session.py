@@ -24,6 +24,8 @@ __all__ = ["Session"]
 DRIP_BYTES = 16
 DRIP_US = 10_000
 """Piece and pause of :attr:`Fault.SLOW_DRIP`."""
+HANDSHAKE = 22
+"""Content type of a TLS record (RFC 8446 section 5.1)."""
 
 
 class Session:
@@ -145,7 +147,8 @@ class Session:
         data = self._tls.outgoing()
         if not data:
             return
-        self.log.stamp("server-flight", self.now())
+        if data[0] == HANDSHAKE:  # an alert in its place is no flight
+            self.log.stamp("server-flight", self.now())
         if Fault.SLOW_DRIP not in self.log.faults:
             self._send(data)
             return

@@ -35,9 +35,12 @@ class Manners(msgspec.Struct, frozen=True):
         checks_authority: refuses a server whose chain ends in no trusted root.
         checks_name: refuses a certificate for another name.
         checks_dates: refuses an expired certificate.
+        ciphers: what it offers, by tlslite's names.
         tls_content: longest content of a TLS record that its buffer holds.
         backoff: how it waits between attempts: doubled with a random tenth (the library's way), doubled
             exactly, two seconds more each time, or hardly at all.
+        publishes: sends the messages of the application.
+        subscribes: subscribes to the topics of the application.
         acknowledges: answers a QoS 1 message with PUBACK.
         notices_silence: closes a connection on which a PINGREQ was not answered.
         repeats_publish: sends an unacknowledged message again within the connection.
@@ -49,8 +52,11 @@ class Manners(msgspec.Struct, frozen=True):
     checks_authority: bool = True
     checks_name: bool = True
     checks_dates: bool = True
+    ciphers: tuple[str, ...] = ("aes128gcm",)
     tls_content: int = WHOLE_RECORD
     backoff: Backoff = "jitter"
+    publishes: bool = True
+    subscribes: bool = True
     acknowledges: bool = True
     notices_silence: bool = True
     repeats_publish: bool = True
@@ -88,6 +94,10 @@ BAD_MANNERS: Mapping[str, tuple[str, dict[str, object]]] = {
         "the firmware connects to a server whose certificate has expired",
         {"checks_dates": False},
     ),
+    "firmware-foreign-ciphers": (
+        "the firmware offers AES-CCM only, which AWS IoT does not have",
+        {"ciphers": ("aes128ccm",)},
+    ),
     "firmware-small-tls-buffer": (
         "the firmware's TLS buffer takes records of 4 kB only",
         {"tls_content": 4096},
@@ -103,6 +113,14 @@ BAD_MANNERS: Mapping[str, tuple[str, dict[str, object]]] = {
     "firmware-eager-retry": (
         "the firmware tries again at once after a failed connection",
         {"backoff": "eager"},
+    ),
+    "firmware-publishes-nothing": (
+        "the firmware connects and publishes nothing",
+        {"publishes": False},
+    ),
+    "firmware-subscribes-to-nothing": (
+        "the firmware connects and subscribes to nothing",
+        {"subscribes": False},
     ),
     "firmware-no-puback": (
         "the firmware does not acknowledge messages with QoS 1",

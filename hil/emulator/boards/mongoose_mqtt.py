@@ -78,7 +78,8 @@ class Mqtt:
         self._step = node.cpu.step
         self._manners = node.manners
         self._id = self._config.text("mqtt.client_id") or self._config.text("device.id")
-        self.subscriptions.update({name.format(id=self._id): qos for name, qos in self.app.subscriptions})
+        if self._manners.subscribes:
+            self.subscriptions.update({name.format(id=self._id): qos for name, qos in self.app.subscriptions})
         self._connection: Connection | None = None
         self._decoder = Decoder()
         self._last_packet_us = 0
@@ -303,7 +304,7 @@ class Mqtt:
                 self._send(self._subscription(topic_filter, qos))
                 self._console.log(_SUB, f"MQTT0 sub {topic_filter} @ {qos}")
         self._queue[:0] = [replace(message, dup=True) for message in self._unacknowledged.values()]
-        for topic, text, qos in self.app.messages:
+        for topic, text, qos in self.app.messages if self._manners.publishes else ():
             self.publish(topic.format(id=self._id), text.encode(), qos)
 
     def _drain(self) -> None:

@@ -91,6 +91,7 @@ class Connector:
                 observer=Observer(self.node.cpu),
                 deadline=self.node.world.now + HANDSHAKE_TIMEOUT_US,
                 verify=verifier(self.node.manners),
+                ciphers=self.node.manners.ciphers,
             )
         except FAILURES as error:
             reason = reason_of(error)
