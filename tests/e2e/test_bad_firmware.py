@@ -120,6 +120,6 @@ def test_bad_firmware_fails_exactly_its_cases(faults: Sequence[str], tmp_path: P
 @pytest.mark.long
 @pytest.mark.parametrize("fault", CASES)
 def test_one_mistake_alone_fails_exactly_its_cases(fault: str, tmp_path: Path) -> None:
-    code, run = run_suites(tmp_path, "suites/cloud", "suites/connect", *options([fault]))
+    code, run = run_suites(tmp_path, *ADVISOR, *options([fault]))
     assert code == (0 if fault == WARNS else 1)
     the_cases_of(run, [fault])

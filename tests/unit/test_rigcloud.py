@@ -18,6 +18,7 @@ from hil.clock import Calendar, WallClock
 from hil.cloud.local.server import LocalCloudServer
 from hil.errors import ConfigError, PortError, UsageError
 from hil.rigcloud import RigCloud
+from hil.tls.software import SoftwareKey
 from hil.wire.mqtt import ConnAck, Connect, encode
 from tests.conformance.peers import free_port
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.cloud.registration import Registration
+    from hil.element.device import Element
     from hil.rig import Rig
 
 PATIENCE_S = 20
@@ -186,3 +188,52 @@ def test_in_mode_aws_the_roots_are_amazons(tmp_path: Path) -> None:
     ]
     assert "CN=Amazon Root CA 1,O=Amazon,C=US" in names
     assert "CN=Amazon Root CA 3,O=Amazon,C=US" in names
+
+
+# -- a registration that is used again -----------------------------------------------------------
+
+
+class ElementInMemory:
+    """As much of an element as registering asks for: the key of a slot, which can be replaced."""
+
+    def __init__(self) -> None:
+        self.replace_key()
+
+    def replace_key(self) -> None:
+        self.key = SoftwareKey(ec.generate_private_key(ec.SECP256R1()))
+
+    def public_key(self, slot: int) -> bytes:
+        assert slot == 0
+        return self.key.public_key()
+
+    def sign_digest(self, slot: int, digest: bytes, *, recipe: object = None) -> bytes:
+        assert (slot, recipe) == (0, None)
+        return self.key.sign_digest(digest)
+
+
+def test_a_registration_is_used_again_while_it_stands(tmp_path: Path) -> None:
+    """Deactivated or without its policy it is mended; revoked, or for another key, it is made anew."""
+    fake = ElementInMemory()
+    element = cast("Element", fake)
+    with cloud_of(tmp_path, "mode: moto") as cloud:
+        first = cloud.registered(element)
+        requests: list[str] = []
+        cloud.session.iot.meta.events.register(
+            "before-call.iot", lambda model, **_: requests.append(model.name)
+        )
+        assert cloud.registered(element) is first
+        assert requests == [], "nothing was asked of the control plane"
+
+        cloud.registrar.deactivate(first.certificate_id)
+        assert cloud.registered(element).certificate_id == first.certificate_id
+        cloud.session.iot.detach_policy(policyName=first.policy, target=first.certificate_arn)
+        assert cloud.registered(element).certificate_id == first.certificate_id
+        record = cloud.session.registry.certificate(first.certificate_id)
+        assert record is not None
+        assert (record.status, len(record.policies)) == ("ACTIVE", 1)
+
+        cloud.registrar.revoke(first.certificate_id)
+        second = cloud.registered(element)
+        assert second.certificate_id != first.certificate_id
+        fake.replace_key()
+        assert cloud.registered(element).certificate_id not in (first.certificate_id, second.certificate_id)
