@@ -19,7 +19,7 @@ from hil.board.console import Console
 from hil.element.certificates.trustgo import TrustChain
 from hil.errors import DeviceError, DeviceTimeout, FrameError, GuardRefusal, UnexpectedReboot
 from hil.guard.permit import RpcCall
-from hil.guard.roads import CONSOLE_ROADS
+from hil.guard.roads import CONSOLE_HARMLESS, CONSOLE_ROADS
 from hil.wire.espidf import (
     BANNER,
     CertificateKind,
@@ -194,7 +194,7 @@ class EspIdfBoard:
             FrameError: the echo shows that another line arrived at the board.
             UnexpectedReboot: the board restarted meanwhile.
         """
-        if name in CONSOLE_ROADS:
+        if name not in CONSOLE_HARMLESS:
             self.before_send(_call(name, args))
         return self._run(name, *args, timeout_us=timeout_us, second_stage=second_stage)
 
@@ -301,8 +301,11 @@ def _call(name: str, args: tuple[object, ...]) -> RpcCall:
     return RpcCall(name, _SLOTS.get(name))
 
 
+_UNKNOWN = "what it does is not known"
+
+
 def _unguarded(call: RpcCall) -> None:
     raise GuardRefusal(
-        f"{call.method} refused: {CONSOLE_ROADS[call.method]}; nothing was sent",
+        f"{call.method} refused: {CONSOLE_ROADS.get(call.method, _UNKNOWN)}; nothing was sent",
         hint="no guard watches this console; open the board through its rig",
     )

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 from hil.errors import GuardRefusal
 from hil.guard.operations import Operation
-from hil.guard.roads import CONSOLE_ROADS
+from hil.guard.roads import CONSOLE_HARMLESS, CONSOLE_READS_MORE, CONSOLE_ROADS
 from hil.serialport.port import Stamped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.clock import Clock
     from hil.guard.guard import Guard
     from hil.serialport.port import Port
@@ -58,6 +60,7 @@ class GuardedLine:
         self._guard = guard
         self._look = self._look_at_frames if speech == "rpc" else self._look_at_lines
         self._before = ""
+        self._reading = False
 
     @property
     def name(self) -> str:
@@ -119,14 +122,24 @@ class GuardedLine:
         text = self._before + data.decode("latin-1")
         if _EDITING.search(text):
             raise GuardRefusal("refused to send control characters to the console: they edit the line unseen")
-        *complete, rest = _LINE_END.split(text)
-        for line in complete:
-            words = line.translate(_QUOTES).split()
-            if words and words[0] in CONSOLE_ROADS:
-                permit = self._guard.take_spoken(words[0])
-                locks = words[0].startswith("program-") and words[1:2] != ["0"]
-                if locks and (permit is None or permit.operation is not Operation.LOCK_SLOT):
-                    raise GuardRefusal(
-                        f"refused to send {words[0]}: with lock = 1 it needs a permit for lock-slot"
-                    )
-        return rest[-_KEPT:]
+        start, reading = 0, self._reading
+        for end in _LINE_END.finditer(text):
+            words = text[start : end.start()].translate(_QUOTES).split()
+            if words:
+                self._look_at_command(words, reading)
+                reading = reading or words[0] in CONSOLE_READS_MORE
+            if end[0] == "\0":
+                reading = False
+            start = end.end()
+        self._reading = reading
+        return text[start:][-_KEPT:]
+
+    def _look_at_command(self, words: Sequence[str], reading: bool) -> None:
+        """One line; ``reading``: a command before it reads it, unless it has failed meanwhile."""
+        name = words[0]
+        if name in CONSOLE_HARMLESS or (reading and name not in CONSOLE_ROADS):
+            return
+        permit = self._guard.take_spoken(name)
+        locks = name.startswith("program-") and words[1:2] != ["0"]
+        if locks and (permit is None or permit.operation is not Operation.LOCK_SLOT):
+            raise GuardRefusal(f"refused to send {name}: with lock = 1 it needs a permit for lock-slot")

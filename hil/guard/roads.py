@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hil.guard.permit import Permit
 
 __all__ = [
+    "CONSOLE_HARMLESS",
+    "CONSOLE_READS_MORE",
     "CONSOLE_ROADS",
     "RPC_MEANINGS",
     "RPC_ROADS",
@@ -199,6 +201,15 @@ CONSOLE_ROADS: Mapping[str, str] = {
     "program-signer-cert": "with lock = 1 locks slot 12 for ever",
 }
 """Commands of the esp_cryptoauth console."""
+
+CONSOLE_HARMLESS = frozenset(
+    {"help", "print-chip-info", "generate-pubkey", "generate-csr", "provide-cert-def",
+     "get-tngtls-root-cert", "get-tngtls-signer-cert", "get-tngtls-device-cert"}
+)  # fmt: skip
+"""Its other commands; what no release is known to have is not taken for harmless."""
+
+CONSOLE_READS_MORE = frozenset({"program-dev-cert", "program-signer-cert", "provide-cert-def"})
+"""Commands that read further bytes, up to a NUL."""
 
 _COVERED: Mapping[str, frozenset[Operation]] = {
     "ATCA.SetConfig": frozenset({Operation.WRITE_CONFIG}),

@@ -264,6 +264,9 @@ def test_preconditions_are_a_rank_and_not_a_history(
 
 def test_an_unknown_command_prompts_without_a_status(bench: Bench) -> None:
     bench.start()
+    with pytest.raises(GuardRefusal, match="bogus refused: what it does is not known"):
+        bench.board.command("bogus")
+    bench.board.before_send = lambda call: None
     with pytest.raises(DeviceError, match="without a Status line"):
         bench.board.command("bogus").require()
 

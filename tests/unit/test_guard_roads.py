@@ -393,7 +393,8 @@ def test_harmless_frames_and_other_bytes_pass(tmp_path: Path) -> None:
 def test_console_commands_written_by_hand_are_refused(tmp_path: Path) -> None:
     for text in (
         b"init 21 22\r", b"  generate-keys 0\r", b"help\rinit\r", b'"generate-keys" 0\r', b"in\\it\r",
-        b"program-dev-cert 1 123\r",
+        b"program-dev-cert 1 123\r", b"lock-slot 10\r", b"provide-cert-def 0\rgenerate-keys 0\r",
+        b"provide-cert-def 0\rjunk\0lock-slot 10\r",
     ):  # fmt: skip
         line = Line()
         guarded = GuardedLine(line, make_guard(tmp_path), "console")
@@ -416,9 +417,11 @@ def test_a_console_command_that_was_checked_passes(tmp_path: Path) -> None:
     with guard.permit(Operation.GENERATE_KEY, Facts(SERIAL, slot=1)).armed([RpcCall("generate-keys", 1)]):
         guard.check_call(RpcCall("generate-keys", 1))
         guarded.write(b"generate-keys 1\r")
-    guarded.write(b"print-chip-info\r")
+    guarded.write(b"print-chip-info\rprovide-cert-def 0\r")
     guarded.write(b"-----BEGIN CERTIFICATE-----\ninit+AAA\n-----END CERTIFICATE-----\n\0")
     assert line.sent.startswith(b"generate-keys 1\rprint-chip-info\r")
+    with pytest.raises(GuardRefusal, match="init"):
+        guarded.write(b"init+AAA\r")
 
 
 def test_programming_with_a_lock_needs_the_permit_for_the_lock(tmp_path: Path) -> None:
