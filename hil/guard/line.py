@@ -18,6 +18,7 @@ from hil.errors import GuardRefusal
 from hil.guard.operations import Operation
 from hil.guard.roads import CONSOLE_HARMLESS, CONSOLE_READS_MORE, CONSOLE_ROADS
 from hil.serialport.port import Stamped
+from hil.wire.mgrpc import MAX_FRAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +38,15 @@ _FILE = re.compile(r'"(?:filename|dst)"\s*:\s*"[^"]*(?:conf[^"/]*\.json|\.js)"',
 _FILE_CALLS = ("fs.put", "fs.rename", "fs.get", "fs.remove")
 """Which of them it is, the guard has looked at; by hand none of them gets at such a file."""
 _HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read", "ota.status"})
-_KEPT = 400
-"""Characters behind the last call that are remembered: more than any ``"method": "…"`` has."""
+_KEPT = MAX_FRAME + 100
+"""Characters behind the last call that are remembered: more than a firmware takes for one frame, so that no
+filling between the pieces of a call hides it."""
 
 _LINE_END = re.compile(r"[\r\n\0]")
 _EDITING = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HANDSHAKE = re.compile(r"^(?:version)+")
+"""What newer firmware wants before its first prompt, without a line end; it may be taken for the beginning
+of the first line, or not."""
 _QUOTES = str.maketrans("", "", "\"'\\")
 
 
@@ -124,7 +129,7 @@ class GuardedLine:
             raise GuardRefusal("refused to send control characters to the console: they edit the line unseen")
         start, reading = 0, self._reading
         for end in _LINE_END.finditer(text):
-            words = text[start : end.start()].translate(_QUOTES).split()
+            words = _HANDSHAKE.sub("", text[start : end.start()]).translate(_QUOTES).split()
             if words:
                 self._look_at_command(words, reading)
                 reading = reading or words[0] in CONSOLE_READS_MORE
@@ -137,7 +142,14 @@ class GuardedLine:
     def _look_at_command(self, words: Sequence[str], reading: bool) -> None:
         """One line; ``reading``: a command before it reads it, unless it has failed meanwhile."""
         name = words[0]
-        if name in CONSOLE_HARMLESS or (reading and name not in CONSOLE_ROADS):
+        if reading and name not in CONSOLE_ROADS:
+            return
+        if any(word.endswith(tuple(CONSOLE_ROADS)) for word in words[1:]):
+            raise GuardRefusal(
+                f"refused to send {name} with a command in its arguments: the line would begin there for a "
+                "board that restarted meanwhile"
+            )
+        if name in CONSOLE_HARMLESS:
             return
         permit = self._guard.take_spoken(name)
         locks = name.startswith("program-") and words[1:2] != ["0"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hil.guard.operations import Operation
     from hil.i2c.bus import I2CBus
     from hil.serialport.port import Port
+    from hil.wire.atecc import Command
 
 ADDRESS = 0x60
 PART = "atecc508a"
@@ -132,8 +133,12 @@ class Bench:
         memory = self.chip.memory
         return bytes(memory.config), bytes(memory.otp), *(memory.slot(n) for n in range(16))
 
-    def witness(self, permitted: Operation | None) -> None:
-        """The part's own log and memory: nothing irreversible but what was permitted just now."""
+    def witness(self, permitted: Operation | None) -> list[Command]:
+        """The part's own log and memory: nothing irreversible but what was permitted just now.
+
+        Returns:
+            What the part has executed since the last time.
+        """
         self.world.sleep(2_000_000)  # every write has ended, every wake has timed out
         executed = [line.command for line in self.chip.log[self._seen :] if line.command is not None]
         self._seen = len(self.chip.log)
@@ -143,3 +148,4 @@ class Bench:
         kept = self._nonvolatile()
         assert kept == self._kept or permitted is not None, "the element changed without a permit"
         self._kept = kept
+        return executed

@@ -160,6 +160,14 @@ ACTS = (
 )  # fmt: skip
 
 
+LOCKING = (
+    Command(Opcode.LOCK, 0x00, int.from_bytes(crc16(GOOD), "little")),
+    Command(Opcode.LOCK, 0x01, int.from_bytes(crc16(CONTENT), "little")),
+    Command(Opcode.LOCK, 0x02 | 10 << 2),
+)
+"""The only locks that were ever permitted; without a checksum only the data zone, if that was named."""
+
+
 class RigFile:
     """What a rig file, the command line and the approvals say; by hand, for the oracle."""
 
@@ -227,7 +235,14 @@ class GuardMachine(RuleBasedStateMachine):
         self.guard.learn(Sight(self.bench.bus).config())
         self.element = self.bench.element(self.guard)
         self.board = self.bench.board(self.guard)
-        self.bench.witness(None)
+        self.look(None)
+
+    def look(self, permitted: Operation | None) -> None:
+        """What the part has seen, and that no lock was another than the reviewed one."""
+        for command in self.bench.witness(permitted):
+            if command.opcode == Opcode.LOCK and command not in LOCKING:
+                assert command == Command(Opcode.LOCK, 0x81), f"{command} was never permitted"
+                assert self.rig.exception, "the data zone was locked without a checksum"
 
     @rule(data=st.data())
     def another_rig_file(self, data: st.DataObject) -> None:
@@ -250,13 +265,13 @@ class GuardMachine(RuleBasedStateMachine):
         for piece in pieces:
             with suppress(HilError):
                 bus.write(address, piece)
-        self.bench.witness(None)
+        self.look(None)
 
     @rule(call=calls())
     def firmware_calls(self, call: tuple[str, dict[str, Any]]) -> None:
         with suppress(HilError):
             self.board.rpc.call(*call)
-        self.bench.witness(None)
+        self.look(None)
 
     @rule(command=COMMANDS, width=st.sampled_from([1, 2]))
     def registers(self, command: Command, width: int) -> None:
@@ -268,7 +283,7 @@ class GuardMachine(RuleBasedStateMachine):
             params = {"addr": ADDRESS, "reg": 3, "value": int.from_bytes(piece, "big")}
             with suppress(HilError):
                 self.board.rpc.call(method, params)
-        self.bench.witness(None)
+        self.look(None)
 
     @rule(call=calls(), cut=st.integers(1, 60))
     def raw_frames(self, call: tuple[str, dict[str, Any]], cut: int) -> None:
@@ -278,13 +293,13 @@ class GuardMachine(RuleBasedStateMachine):
                 self.board.console.write(frame[at : at + cut])
         self.board.console.write(b"\x04")
         self.board = self.bench.board(self.guard)
-        self.bench.witness(None)
+        self.look(None)
 
     @rule(command=COMMANDS)
     def driver_commands(self, command: Command) -> None:
         with suppress(HilError):
             self.element.execute(command)
-        self.bench.witness(None)
+        self.look(None)
 
     def ask(self, act: Act, serial: str) -> Permit | None:
         """A permit, if there is one; the oracle has to agree."""
@@ -307,7 +322,7 @@ class GuardMachine(RuleBasedStateMachine):
         if permit is not None:
             with suppress(HilError):
                 act.run(self.element, permit)
-        self.bench.witness(act.operation if permit is not None else None)
+        self.look(act.operation if permit is not None else None)
 
     @rule(act=st.sampled_from(ACTS), other=st.sampled_from(ACTS))
     def permit_for_something_else(self, act: Act, other: Act) -> None:
@@ -319,7 +334,7 @@ class GuardMachine(RuleBasedStateMachine):
             return
         with pytest.raises(HilError):
             other.run(self.element, permit)
-        self.bench.witness(None)
+        self.look(None)
 
     @rule(act=st.sampled_from(ACTS), smuggled=COMMANDS)
     def another_command_while_armed(self, act: Act, smuggled: Command) -> None:
@@ -332,19 +347,34 @@ class GuardMachine(RuleBasedStateMachine):
             permit.armed([RpcCall("ATCA.GenKey", 0)] if act.facts.get("slot") == 0 else []),
         ):
             self.element.execute(smuggled)
-        self.bench.witness(None)
+        self.look(None)
 
-    @rule(number=st.integers(0, 3), again=st.booleans())
-    def stale_permits(self, number: int, again: bool) -> None:
-        """A permit of an earlier process, or of an earlier rig file, arms nothing here."""
+    @rule(number=st.integers(0, 3))
+    def stale_permits(self, number: int) -> None:
+        """A permit of an earlier process or rig file arms nothing here; one of this process only while
+        nothing is open."""
         if number >= len(self.old):
             return
         act, permit = self.old[number]
-        if permit._issuer is self.guard:
-            return
+        ours = permit._issuer is self.guard and not self.guard.ledger.open_intents(SERIAL)
         with suppress(HilError):
             act.run(self.element, permit)
-        self.bench.witness(None)
+        self.look(act.operation if ours else None)
+
+    @rule(address=st.sampled_from([ADDRESS, ADDRESS, 0x35, 0x6A]), times=st.integers(1, 3))
+    def an_armed_packet_passes_once_and_to_the_element_only(self, address: int, times: int) -> None:
+        permit = self.ask(ACTS[-2], SERIAL)
+        if permit is None:
+            return
+        command = Command(Opcode.COUNTER, 0x01, 0)
+        passed = 0
+        with suppress(HilError), permit.armed([command]):
+            for _ in range(times):
+                with suppress(GuardRefusal):
+                    self.guard.filter.outgoing(address, framed(command))
+                    passed += 1
+        assert passed == (address == ADDRESS), f"{passed} times to 0x{address:02x}"
+        self.look(None)
 
     @rule(act=st.sampled_from(ACTS), at=st.integers(0, 12), after=st.booleans())
     def crash_in_the_middle(self, act: Act, at: int, after: bool) -> None:
@@ -355,7 +385,7 @@ class GuardMachine(RuleBasedStateMachine):
         with suppress(HilError, Crash):
             act.run(self.element, permit)
         self.bench.bus.crash_in = None
-        self.bench.witness(act.operation)
+        self.look(act.operation)
         self.start()
 
     @rule()

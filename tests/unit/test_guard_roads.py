@@ -352,6 +352,15 @@ def test_a_call_written_by_hand_is_refused_however_it_is_cut(tmp_path: Path, cut
     assert b'LockZone"' not in line.sent
 
 
+@pytest.mark.parametrize("filling", [" " * 900, "\n" * 3000, "\t \n" * 1300])
+def test_filling_between_the_pieces_hides_nothing(tmp_path: Path, filling: str) -> None:
+    """As much as fits in a frame that a firmware takes."""
+    line, guarded = rpc_line(make_guard(tmp_path))
+    with pytest.raises(GuardRefusal, match="by hand"):
+        write_all(guarded, [b'{"method"', filling.encode(), b':"ATCA.GenKey","params":{"slot":0}}'])
+    assert b"GenKey" not in line.sent
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -394,13 +403,21 @@ def test_console_commands_written_by_hand_are_refused(tmp_path: Path) -> None:
     for text in (
         b"init 21 22\r", b"  generate-keys 0\r", b"help\rinit\r", b'"generate-keys" 0\r', b"in\\it\r",
         b"program-dev-cert 1 123\r", b"lock-slot 10\r", b"provide-cert-def 0\rgenerate-keys 0\r",
-        b"provide-cert-def 0\rjunk\0lock-slot 10\r",
+        b"provide-cert-def 0\rjunk\0lock-slot 10\r", b"versioninit\r", b"versionversiongenerate-keys 0\r",
+        b"help init\r", b"help xinit\r", b"x init\r",
     ):  # fmt: skip
         line = Line()
         guarded = GuardedLine(line, make_guard(tmp_path), "console")
         with pytest.raises(GuardRefusal):
             write_all(guarded, [bytes((byte,)) for byte in text])
         assert not line.sent.endswith(b"\r"), "the write that completes the line is the one refused"
+
+
+def test_the_handshake_of_a_start_may_stand_before_the_first_line(tmp_path: Path) -> None:
+    line = Line()
+    guarded = GuardedLine(line, make_guard(tmp_path), "console")
+    write_all(guarded, [b"version", b"\r", b"version", b"version", b"print-chip-info\r", b"\r"])
+    assert line.sent == b"version\rversionversionprint-chip-info\r\r"
 
 
 def test_line_editing_is_refused(tmp_path: Path) -> None:
