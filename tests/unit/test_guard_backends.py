@@ -40,7 +40,7 @@ def opened(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     where, bus = BUSES[kind]
     monkeypatch.setenv("HIL_HOME", str(folder / "home"))
     monkeypatch.setattr(where, lambda *args, **keywords: wire)
-    monkeypatch.setattr("hil.rig.open_port", lambda *args, **keywords: wire)
+    monkeypatch.setattr("hil.rigports.open_port", lambda *args, **keywords: wire)
     path = folder / "bench.yaml"
     path.write_text(RIG.format(bus=bus))
     calendar = Calendar(0.0)
