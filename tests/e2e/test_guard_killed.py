@@ -41,6 +41,7 @@ PATIENCE_S = 300
 
 NEEDS_LOCKED = ("lock-data", "lock-slot", "generate-key", "write-slot")
 
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HIL_HOME", str(tmp_path / "home"))

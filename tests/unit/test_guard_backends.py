@@ -15,6 +15,7 @@ from hil.rigopen import unopened_rig
 
 from .guard_bench import COUNT, INFO, LOCK, Wire, framed
 
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -33,10 +34,17 @@ element: {{part: atecc508a, address: 96, serial: 0123f3acfd2a826bee, state: blan
 """
 
 
+class Backend(Wire):
+    """A recording bus that the rig closes."""
+
+    def close(self) -> None:
+        self.sent.append((-1, b"closed"))
+
+
 @contextmanager
 def opened(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Rig, Wire]]:
     """The rig's own way of opening its bus, down to the backend, which only records."""
-    wire = Wire()
+    wire = Backend()
     where, bus = BUSES[kind]
     monkeypatch.setenv("HIL_HOME", str(folder / "home"))
     monkeypatch.setattr(where, lambda *args, **keywords: wire)

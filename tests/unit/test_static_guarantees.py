@@ -95,6 +95,7 @@ ARMING = {
     "hil/element/irreversible_state.py",
     "hil/lockprobe.py",  # the locks suite's: what a healthy element refuses
     "hil/provision/zones.py",
+    "suites/locks/test_power_lost.py",
     "suites/locks/test_zones.py",
 }
 RIGHT = """
@@ -210,11 +211,15 @@ def test_only_the_guard_makes_permits() -> None:
     assert imports_of("hil.guard.permit", "_SEAL") == set()
 
 
+OPENING = {"hil/rigports.py", "hil/rigown.py"}
+"""Where a rig opens what its file names; the second is for boards and buses that other packages bring."""
+
+
 def test_only_the_rig_opens_ways_to_an_element() -> None:
     """Whoever opens one elsewhere would have to bring a guard along."""
     ways = {"LinuxI2C": "hil/i2c/linux.py", "KitBus": "hil/i2c/kit.py", "MongooseI2C": "hil/i2c/mongoose.py"}
     for name, home in ways.items():
-        assert modules_with(name) - {home} <= {"hil/rig.py"}, name
+        assert modules_with(name) - {home} <= OPENING, name
     boards = {"MongooseBoard": "hil/board/mongoose.py", "EspIdfBoard": "hil/board/espidf.py"}
     for name, home in boards.items():
         made = {
@@ -224,14 +229,31 @@ def test_only_the_rig_opens_ways_to_an_element() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
         }
         # `hil discover` asks boards that no rig file names yet; test_discover says that it does no more.
-        assert made - {home} <= {"hil/rig.py", "hil/discover.py"}, name
+        assert made - {home} <= {*OPENING, "hil/discover.py"}, name
+
+
+def calls_in(path: str) -> list[str]:
+    """Every call of a module, as text."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def test_every_way_that_the_rig_opens_is_guarded() -> None:
-    source = (ROOT / "hil" / "rig.py").read_text(encoding="utf-8")
-    assert "GuardedBus(linux, self.guard.filter)" in source
-    assert "GuardedBus(kit, self.guard.filter)" in source
-    assert "rpc.before_send = self.guard.check_rpc" in source
-    assert "before_send = self.guard.check_call" in source
-    assert source.count("GuardedLine(") == 2
-    assert "GuardedRelay(" in source
+    """A board only with the guarded line, a bus only in the guarded bus, a relay only in the guarded one."""
+    calls = calls_in("hil/rigports.py")
+    assert "MongooseBoard(GuardedLine(port, rig.guard, 'rpc'))" in calls
+    assert "EspIdfBoard(GuardedLine(port, rig.guard, 'console'))" in calls
+    assert {c for c in calls if c.startswith("TracedBus(")} == {
+        "TracedBus(MongooseI2C(board.rpc), rig.trace.append)",  # its client asks the guard about every call
+        "TracedBus(GuardedBus(linux, rig.guard.filter), rig.trace.append)",
+        "TracedBus(GuardedBus(kit, rig.guard.filter), rig.trace.append)",
+    }
+    own = calls_in("hil/rigown.py")
+    assert {c for c in own if c.startswith("TracedBus(")} == {
+        "TracedBus(GuardedBus(own, rig.guard.filter), rig.trace.append)"
+    }
+    for path in OPENING:
+        assert "board.rpc.before_send = " in (ROOT / path).read_text(encoding="utf-8")
+    relays = [c for c in calls_in("hil/rig.py") if "open_relay(" in c and not c.startswith("open_relay(")]
+    assert relays
+    assert all("GuardedRelay(open_relay(" in c for c in relays)
