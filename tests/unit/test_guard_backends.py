@@ -15,7 +15,6 @@ from hil.rigopen import unopened_rig
 
 from .guard_bench import COUNT, INFO, LOCK, Wire, framed
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
