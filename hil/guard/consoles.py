@@ -63,7 +63,9 @@ def console_init(guard: Guard, port: str, read_serial: Callable[[], str]) -> Ite
             f"--allow-irreversible {serial}; use a /dev/serial/by-id name, so that it is remembered",
         )
     with guard.ledger.hold(serial):
-        intent = None if known else guard.ledger.intend(serial, "firmware-defined", None, ("init",))
+        intent = (
+            None if known else guard.ledger.intend(serial, "firmware-defined", None, ("init",), rig=guard.rig)
+        )
         guard.admit_once("init")
         yield
         found = read_serial()

@@ -76,6 +76,7 @@ class Guard:
     Attributes:
         policy: may be replaced, e.g. when a plan is loaded or the next part is inserted.
         rules: what the element's configuration says about commands that look harmless.
+        rig: the rig's name.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Guard:
         self.filter = TransactionFilter(self._allow_command, foreign)
         self._record = record
         self._clock = clock
-        self._rig = rig
+        self.rig = rig
         self._armed: list[_Armed] = []
         self._unsettled_since: int | None = None
         self._spoken: list[tuple[str, Permit | None]] = []
@@ -190,7 +191,7 @@ class Guard:
                 permit.operation,
                 permit.slot,
                 tuple(map(self._fingerprint, actions)),
-                rig=self._rig,
+                rig=self.rig,
                 config=permit.config,
                 public_key=permit.public_key,
                 before=before,

@@ -81,7 +81,10 @@ def test_the_first_init_is_in_the_ledger(tmp_path: Path) -> None:
         console_init(bench(tmp_path / "2", allowed_serials=frozenset({SERIAL})), BY_ID, lambda: SERIAL),
     ):
         _ = 1 / 0
-    assert len(make_guard(tmp_path / "2").ledger.open_intents(SERIAL)) == 1
+    ledger = make_guard(tmp_path / "2").ledger
+    assert [entry.fields["operation"] for _, entry in ledger.needs_inspection("a-bench")] == [
+        "firmware-defined"
+    ]
 
 
 def test_an_emulated_console_needs_no_introduction(tmp_path: Path) -> None:
