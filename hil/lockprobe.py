@@ -34,8 +34,13 @@ Stage = Literal["blank", "config-locked", "provisioned"]
 
 _LONG, _ENCRYPTED = 0x80, 0x40
 _DATA = 2
+_CONSUMPTION = 0x55
+"""OTPmode in which bits of the OTP zone may still be cleared (DS508 section 2.3)."""
 _NEVER_WRITTEN = (0, 4, 8, 12, 84)
 """Words of the configuration with identity, extras and lock bytes: Write never touches them."""
+_CHIP_MODE, _SELECTOR = 19, 85
+_EXTRAS = (84, _SELECTOR)
+"""What UpdateExtra writes, by its mode."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -116,13 +121,20 @@ def _config_writes(config: ConfigZone, stage: Stage) -> Iterator[Probe]:
             Command(Opcode.WRITE, 0x00, config_address(at), zone[at : at + 4]),
             config=zone,
         )
-    for at in (0, 64) if stage == "blank" else (32, 96):
+    for at in (0, 64) if stage == "blank" else range(0, 128, 32):
         yield Probe(
             f"writing configuration bytes {at} to {at + 31} at once",
             Operation.WRITE_CONFIG,
             Command(Opcode.WRITE, _LONG, config_address(at), zone[at : at + 32]),
             config=zone,
         )
+    for mode, at in enumerate(_EXTRAS):
+        if stage != "blank" and zone[at]:
+            name = f"changing byte {at}, which is set already"
+            command = Command(Opcode.UPDATEEXTRA, mode, zone[at] ^ 0xFF)
+            if at == _SELECTOR and not zone[_CHIP_MODE] & 0x01:
+                continue  # DS508 section 9.19: it may be changed again and again
+            yield Probe(name, Operation.UPDATE_EXTRA, command)
 
 
 def _locks(config: ConfigZone, stage: Stage, reviewed: bytes) -> Iterator[Probe]:
@@ -144,11 +156,17 @@ def _locks(config: ConfigZone, stage: Stage, reviewed: bytes) -> Iterator[Probe]
 
 def _everything_else_while_blank() -> Iterator[Probe]:
     """Before the configuration is locked nothing goes into the other zones."""
-    yield _write_slot("writing slot 8", 8)
+    for slot in range(SLOTS):
+        yield _write_slot(f"writing slot {slot}", slot)
+    yield _write_slot("writing slot 8 encrypted", 8, encrypted=True)
+    yield _write_word(10)
     yield _write_otp("writing the OTP zone")
-    yield _priv_write("writing a private key in clear", 0, 0x00)
-    yield _gen_key(0)
-    yield Probe("deriving a key", Operation.DERIVE_KEY, Command(Opcode.DERIVEKEY, 0x00, 5), 5)
+    yield _write_otp("writing a word of the OTP zone", size=4)
+    for slot in (0, 15):
+        yield _priv_write(f"writing a private key into slot {slot} in clear", slot, 0x00)
+        yield _priv_write(f"writing a private key into slot {slot} encrypted", slot, _ENCRYPTED)
+        yield _gen_key(slot)
+        yield _derive(slot)
 
 
 def _data_writes_between(config: ConfigZone) -> Iterator[Probe]:
@@ -160,8 +178,7 @@ def _data_writes_between(config: ConfigZone) -> Iterator[Probe]:
             yield _write_word(slot)
             yield _gen_key(slot)
             yield _priv_write(f"writing a private key into data slot {slot}", slot, 0x00)
-    command = Command(Opcode.WRITE, 0x01, 0, bytes(4))
-    yield Probe("writing a word of the OTP zone", Operation.WRITE_OTP, command)
+    yield _write_otp("writing a word of the OTP zone", size=4)
 
 
 def _data_writes_by_rules(config: ConfigZone) -> Iterator[Probe]:
@@ -181,13 +198,14 @@ def _data_writes_by_rules(config: ConfigZone) -> Iterator[Probe]:
                 yield _write_slot(f"writing slot {slot} in clear", slot)
             if nibble > 1 or entry.config.is_secret:
                 yield _write_word(slot)
-            if nibble > 1 and not nibble & 0x4:
+            if nibble > 1:  # where it is allowed, without the key and with a wrong MAC
                 yield _write_slot(f"writing slot {slot} encrypted", slot, encrypted=True)
-        if not nibble & 0x2:
-            name = f"deriving a key into slot {slot}"
-            yield Probe(name, Operation.DERIVE_KEY, Command(Opcode.DERIVEKEY, 0x00, slot), slot)
-    if config.otp_mode != 0x55:
+            yield _priv_write(f"writing a private key into data slot {slot}", slot, _ENCRYPTED)
+        if not nibble & 0x2 or entry.key.private:
+            yield _derive(slot)
+    if config.otp_mode != _CONSUMPTION:
         yield _write_otp("writing the OTP zone")
+        yield _write_otp("writing a word of the OTP zone", size=4)
 
 
 def _write_slot(name: str, slot: int, *, encrypted: bool = False) -> Probe:
@@ -201,8 +219,14 @@ def _write_word(slot: int) -> Probe:
     return Probe(f"writing a word of slot {slot}", Operation.WRITE_SLOT, command, slot)
 
 
-def _write_otp(name: str) -> Probe:
-    return Probe(name, Operation.WRITE_OTP, Command(Opcode.WRITE, _LONG | 0x01, 0, bytes(32)))
+def _write_otp(name: str, size: int = 32) -> Probe:
+    mode = 0x01 | (_LONG if size == 32 else 0)
+    return Probe(name, Operation.WRITE_OTP, Command(Opcode.WRITE, mode, 0, bytes(size)))
+
+
+def _derive(slot: int) -> Probe:
+    command = Command(Opcode.DERIVEKEY, 0x00, slot)
+    return Probe(f"deriving a key into slot {slot}", Operation.DERIVE_KEY, command, slot)
 
 
 def _priv_write(name: str, slot: int, mode: int) -> Probe:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import provision
+from hil.board.irreversible import atca_generate_key, atca_set_key
 from hil.element import irreversible
 from hil.element.configwords import diff
 from hil.errors import ElementError, RpcError
@@ -19,7 +20,7 @@ from hil.rigguard import rig_config
 from hil.wire.atecc import Command, Opcode, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hil.element.configzone import ConfigZone
     from hil.element.device import Element
@@ -56,13 +57,35 @@ def answers(read: Callable[[], bytes]) -> bool:
     return True
 
 
+def keys(element: Element) -> dict[int, bytes | None]:
+    """Public key of every slot that may tell it; None where no key is."""
+    found: dict[int, bytes | None] = {}
+    for slot, entry in enumerate(element.config.slots):
+        if entry.key.private and entry.key.pub_info:
+            try:
+                found[slot] = element.public_key(slot)
+            except ElementError as error:
+                if error.status != Status.EXECUTION:
+                    raise
+                found[slot] = None
+    return found
+
+
+def first(slots: Iterable[int], what: str) -> int:
+    """The first of these slots; without one the test says nothing."""
+    for slot in slots:
+        return slot
+    pytest.skip(f"not applicable: the configuration has no {what}")
+
+
 def lockable_slot(config: ConfigZone, *, private: bool) -> int:
     """The last slot that can be locked alone."""
-    return next(
+    found = (
         n
         for n in reversed(range(16))
         if config.slots[n].key.lockable and config.slots[n].key.private is private
     )
+    return first(found, f"lockable {'private' if private else 'data'} slot")
 
 
 # -- blank --------------------------------------------------------------------------------------
@@ -81,23 +104,13 @@ def test_a_blank_element_takes_nothing_but_its_configuration(rig: Rig, element: 
 @pytest.mark.needs(element="blank")
 def test_a_blank_element_shows_its_configuration_and_nothing_else(element: Element) -> None:
     assert not element.lock_state().config
-    assert not answers(lambda: element.read_slot(8)), "a slot can be read before anything is locked"
+    given_away = [slot for slot in range(16) if answers(partial(element.read_slot_block, slot, 0))]
+    assert given_away == [], "slots can be read before anything is locked"
+    assert not answers(partial(element.read_slot_word, 10, 0, 0)), "a word of a slot can be read"
     assert not answers(element.read_otp), "the OTP zone can be read before anything is locked"
 
 
 # -- the configuration lock -------------------------------------------------------------------
-
-
-@pytest.mark.req("HIL-LOCK-011")
-@pytest.mark.needs(element="blank")
-@pytest.mark.irreversible("write-config", "lock-config")
-def test_the_configuration_is_written_and_locked_with_its_checksum(rig: Rig, element: Element) -> None:
-    wanted = rig_config(rig.file)
-    provision.lock_configuration(element, rig.guard, wanted)
-    found = element.config
-    assert found.config_locked
-    assert not found.data_locked
-    assert [d for d in diff(wanted.onto(found), found) if d.field != "LockConfig"] == []
 
 
 @pytest.mark.req("HIL-LOCK-012")
@@ -117,6 +130,18 @@ def test_a_lock_with_the_checksum_of_another_configuration_locks_nothing(rig: Ri
     assert not element.lock_state().config, "a wrong checksum locked the configuration"
 
 
+@pytest.mark.req("HIL-LOCK-011")
+@pytest.mark.needs(element="blank")
+@pytest.mark.irreversible("write-config", "lock-config")
+def test_the_configuration_is_written_and_locked_with_its_checksum(rig: Rig, element: Element) -> None:
+    wanted = rig_config(rig.file)
+    provision.lock_configuration(element, rig.guard, wanted)
+    found = element.config
+    assert found.config_locked
+    assert not found.data_locked
+    assert [d for d in diff(wanted.onto(found), found) if d.field != "LockConfig"] == []
+
+
 # -- between the locks ------------------------------------------------------------------------
 
 
@@ -128,12 +153,27 @@ def test_between_the_locks_every_forbidden_write_is_refused(rig: Rig, element: E
     assert wrong == [], f"the element must refuse all of this: {'; '.join(wrong)}"
 
 
+@pytest.mark.req("HIL-LOCK-020")
+@pytest.mark.needs("atca", element="config-locked")
+@pytest.mark.irreversible("write-config", "lock-config")
+def test_the_firmwares_own_calls_are_no_road_around_a_lock(rig: Rig, element: Element) -> None:
+    """The same element behind the same lock, asked by the firmware's own driver."""
+    before = element.config
+    permit = rig.guard.permit(Operation.WRITE_CONFIG, facts(element, before))
+    call = RpcCall("ATCA.SetConfig")
+    with pytest.raises(RpcError, match="0xf4"), permit.armed([call]):
+        rig.booted_board().rpc.call("ATCA.SetConfig", {"config": before.to_bytes()})
+    assert rig.element.config == before
+
+
 @pytest.mark.req("HIL-LOCK-014")
 @pytest.mark.needs(element="config-locked")
 def test_between_the_locks_nothing_can_be_read_but_the_configuration(element: Element) -> None:
     assert element.read_config()[87] != 0x55
     given_away = [slot for slot in range(16) if answers(partial(element.read_slot_block, slot, 0))]
     assert given_away == [], "slots can be read before the data zone is locked"
+    words = [slot for slot in range(16) if answers(partial(element.read_slot_word, slot, 0, 0))]
+    assert words == [], "words of slots can be read before the data zone is locked"
     assert not answers(element.read_otp), "the OTP zone can be read before it is locked"
 
 
@@ -161,10 +201,32 @@ def test_the_data_zone_is_locked_with_the_checksum_of_its_content_only(rig: Rig,
 @pytest.mark.needs(element="provisioned")
 @pytest.mark.irreversible("write-config", "lock-config", "lock-data", "write-slot", "generate-key")
 def test_behind_both_locks_every_forbidden_write_is_refused(rig: Rig, element: Element) -> None:
-    before = element.public_key(provision.KEY_SLOT)
+    before = keys(element)
     wrong = accepted(element, rig.guard, "provisioned", rig_config(rig.file))
     assert wrong == [], f"the element must refuse all of this: {'; '.join(wrong)}"
-    assert element.public_key(provision.KEY_SLOT) == before
+    assert keys(element) == before
+
+
+@pytest.mark.req("HIL-LOCK-021")
+@pytest.mark.needs("atca", element="provisioned")
+@pytest.mark.irreversible("write-slot", "generate-key")
+def test_the_firmwares_own_calls_write_and_make_no_key_that_a_slot_does_not_allow(
+    rig: Rig, element: Element
+) -> None:
+    """Behind both locks, through the firmware's driver: what WriteConfig forbids stays forbidden."""
+    config, serial = element.config, element.serial_number().hex()
+    before = keys(element)
+    rules = {slot: entry.config.write_config for slot, entry in enumerate(config.slots)}
+    data = first((n for n in config.data_slots if rules[n] > 1 and not rules[n] & 0x4), "closed data slot")
+    private = first((n for n in config.private_slots if not rules[n] & 0x2), "private slot without GenKey")
+    board = rig.booted_board()
+    permit = rig.guard.permit(Operation.WRITE_SLOT, Facts(serial, slot=data))
+    with pytest.raises(RpcError, match="0xf4"):
+        atca_set_key(board, data, bytes(32), permit, private=False)
+    permit = rig.guard.permit(Operation.GENERATE_KEY, Facts(serial, slot=private))
+    with pytest.raises(RpcError, match="0xf4"):
+        atca_generate_key(board, private, permit)
+    assert keys(rig.element) == before
 
 
 @pytest.mark.req("HIL-LOCK-017")
@@ -204,6 +266,9 @@ def test_a_locked_slot_takes_neither_data_nor_keys_and_its_neighbours_do(rig: Ri
     permit = guard.permit(Operation.GENERATE_KEY, Facts(serial, slot=key))
     with pytest.raises(ElementError, match="0x0F"):
         irreversible.generate_key(element, key, permit)
+    permit = guard.permit(Operation.WRITE_PRIVATE_KEY, Facts(serial, slot=key))
+    with pytest.raises(ElementError, match="0x0F"):
+        irreversible.write_private_key(element, key, bytes(31) + b"\x01", permit)
     again = Command(Opcode.LOCK, 0x02 | data << 2)
     permit = guard.permit(Operation.LOCK_SLOT, facts(element, config, data))
     assert obeyed(element, permit, again) is None, "a slot was locked twice"
@@ -252,16 +317,3 @@ def test_locks_persist_over_sleep_idle_watchdog_and_power_cycles(rig: Rig, eleme
     write = Command(Opcode.WRITE, 0x00, 0x0005, before[20:24])
     permit = rig.guard.permit(Operation.WRITE_CONFIG, facts(rig.element, config))
     assert obeyed(rig.element, permit, write) is None, "the configuration can be written again"
-
-
-@pytest.mark.req("HIL-LOCK-020")
-@pytest.mark.needs("atca", element="config-locked")
-@pytest.mark.irreversible("write-config", "lock-config")
-def test_the_firmwares_own_calls_are_no_road_around_a_lock(rig: Rig, element: Element) -> None:
-    """The same element behind the same lock, asked by the firmware's own driver."""
-    before = element.config
-    permit = rig.guard.permit(Operation.WRITE_CONFIG, facts(element, before))
-    call = RpcCall("ATCA.SetConfig")
-    with pytest.raises(RpcError, match="0xf4"), permit.armed([call]):
-        rig.booted_board().rpc.call("ATCA.SetConfig", {"config": before.to_bytes()})
-    assert rig.element.config == before
