@@ -86,10 +86,10 @@ class ReferenceRow:
     doc: str
 
 
-def reference_rows() -> list[tuple[str, str, list[ReferenceRow]]]:
-    """Section name, its description and its keys, the top level first."""
+def reference_rows(model: type = RigFile) -> list[tuple[str, str, list[ReferenceRow]]]:
+    """Section name, its description and its keys, the top level first; of the rig file, or another model."""
     sections: list[tuple[str, str, list[ReferenceRow]]] = []
-    _rows(RigFile, "", sections)
+    _rows(model, "", sections)
     return sections
 
 
@@ -105,6 +105,8 @@ def _rows(model: type, name: str, sections: list[tuple[str, str, list[ReferenceR
         default = "required" if spec.required else "" if section else _shown(spec.default)
         words = _words(inner, spec.key.low, spec.key.high, spec.key)
         rows.append(ReferenceRow(spec.name, words, default, spec.key.doc))
+        if get_origin(inner) is tuple and dataclasses.is_dataclass(get_args(inner)[0]):
+            inner, section = get_args(inner)[0], True
         if section and inner not in seen:
             seen.add(inner)
             place = f"{name}.{spec.name}" if name else spec.name

@@ -90,6 +90,8 @@ __all__ = [
 
 SERVER_KEY_EXCHANGE = 4
 """Place of the key exchange in the arguments of ``_serverCertKeyExchange``."""
+SERVER_PROTOCOLS = 7
+"""Place of the server's application protocols in the arguments of ``_serverTLS13Handshake``."""
 VERSIONS = {"1.2": (3, 3), "1.3": (3, 4)}
 
 
@@ -420,6 +422,12 @@ class HookedServer(_Hooked):
         changed = list(args)
         changed[SERVER_KEY_EXCHANGE] = _ServerKeyExchange12(args[SERVER_KEY_EXCHANGE], self._operations)
         yield from super()._serverCertKeyExchange(*changed)
+
+    def _serverTLS13Handshake(self, *args: Any) -> Iterator[Any]:  # noqa: ANN401
+        """Here tlslite compares the client's application protocols with the server's, even if it has none."""
+        changed = list(args)
+        changed[SERVER_PROTOCOLS] = args[SERVER_PROTOCOLS] or []
+        yield from super()._serverTLS13Handshake(*changed)
 
 
 def _speed_up(state: Any) -> None:  # noqa: ANN401

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from hil.cli.provision import command
 from hil.errors import ConfigError
 from hil.provision.plan import Plan, default_plan, load_plan
+from hil.rigfile import load
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 FULL = """\
 config: mongoose-os-test
@@ -127,3 +132,16 @@ def test_all_mistakes_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
 def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load_plan(tmp_path / "absent.yaml")
+
+
+def test_the_files_in_the_how_to_are_right(tmp_path: Path) -> None:
+    page = (DOCS / "howto" / "provision-a-board.md").read_text(encoding="utf-8")
+    rig, plan = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "bench-7.yaml").write_text(rig, encoding="utf-8")
+    file = load(tmp_path / "bench-7.yaml")
+    assert (file.rig, file.element.expendable) == ("bench-7", True)
+    read = load_plan(written(tmp_path, plan))
+    assert read.mqtt is not None
+    assert read.certificate.authority is not None
+    for option in re.findall(r"--[a-z-]+", " ".join(re.findall(r"hil provision .*", page))):
+        assert any(option in name.opts + name.secondary_opts for name in command.params), option

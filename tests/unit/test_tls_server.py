@@ -21,7 +21,7 @@ from hil.tls.server import accept
 from tests.unit.tls_rig import NOW, RTT, CountingKey, Device, make_device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hil.tls.client import Version
     from hil.tls.connection import TlsConnection
@@ -69,7 +69,13 @@ class Board:
 
 
 def talk(
-    board: Board, pki: ServerPki, device: Device, version: Version, *, server_name: str = HOST
+    board: Board,
+    pki: ServerPki,
+    device: Device,
+    version: Version,
+    *,
+    server_name: str = HOST,
+    alpn: Sequence[str] = (),
 ) -> TlsConnection:
     return connect(
         board.network.connect(HOST, 443),
@@ -79,6 +85,7 @@ def talk(
         offload=device.offload(),
         calendar=Calendar(NOW),
         versions=[version],
+        alpn=alpn,
     )
 
 
@@ -104,6 +111,18 @@ def test_a_board_serves_with_one_signature(
         if not request_client:
             with pytest.raises(UsageError):
                 _ = board.connection.peer
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_client_that_offers_protocols_is_served_without_one(
+    pki: ServerPki, client_device: Device, version: Version
+) -> None:
+    """Browsers and curl offer h2; the board knows of no application protocols."""
+    with World() as world:
+        board = Board(world, pki)
+        connection = talk(board, pki, client_device, version, alpn=("h2", "http/1.1"))
+        assert connection.alpn is None
+        connection.close()
 
 
 def spending(world: World, costs: dict[str, int]) -> object:
