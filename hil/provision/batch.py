@@ -156,7 +156,7 @@ class Batch:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             before: list[dict[str, Any]] = record.pop("earlier", [])
-            return [*before, {key: record[key] for key in ("at", "verdict", "error") if key in record}]
+            return [*before, record]
         except (ValueError, AttributeError) as error:
             raise ConfigError(f"the record {path} is damaged: {error}", hint="move it away") from error
 

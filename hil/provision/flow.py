@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
 from hil.rigguard import named_config, rig_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hil.element.configzone import ConfigZone
     from hil.provision.identity import Identity
@@ -101,16 +101,16 @@ def configuration_of(rig: Rig, plan: Plan) -> ConfigZone:
 
 def preview(rig: Rig, plan: Plan) -> Preview:
     """Look at element and board, and rehearse what is missing on a twin. Changes nothing, anywhere."""
-    bench = _bench(rig, plan, make=False)
-    rehearsal = rehearse(bench)
-    found = {step.name: step.missing(bench) for step in board_steps(rig)}
-    return Preview(
-        element=described(rig),
-        rehearsal=rehearsal,
-        board={name: what for name, what in found.items() if what is not None},
-        files=bench.identity.made,
-        refused=_refused(bench, rehearsal),
-    )
+    with _bench(rig, plan, make=False) as bench:
+        rehearsal = rehearse(bench)
+        found = {step.name: step.missing(bench) for step in board_steps(rig)}
+        return Preview(
+            element=described(rig),
+            rehearsal=rehearsal,
+            board={name: what for name, what in found.items() if what is not None},
+            files=bench.identity.made,
+            refused=_refused(bench, rehearsal),
+        )
 
 
 def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda result: None) -> Outcome:
@@ -123,18 +123,17 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
         GuardRefusal: a permit would not be given, for whichever step; likewise.
         DeviceError: a step failed.
     """
-    bench = _bench(rig, plan, make=False)
-    rehearsal = rehearse(bench)
-    refused = _refused(bench, rehearsal)
-    if refused:
-        raise GuardRefusal(
-            f"provisioning element {bench.serial} refused: {'; '.join(refused)}",
-            hint="; ".join(dict.fromkeys(refused.values())),
-        )
-    with quiet(rig) if rehearsal.missing else nullcontext():
-        bench = _bench(rig, plan, make=True)
+    with _bench(rig, plan, make=False) as bench:
+        rehearsal = rehearse(bench)
+        refused = _refused(bench, rehearsal)
+        if refused:
+            raise GuardRefusal(
+                f"provisioning element {bench.serial} refused: {'; '.join(refused)}",
+                hint="; ".join(dict.fromkeys(refused.values())),
+            )
+    with quiet(rig) if rehearsal.missing else nullcontext(), _bench(rig, plan, make=True) as bench:
         results = carry_out(bench, ELEMENT_STEPS, say)
-    results += carry_out(bench, board_steps(rig), say)
+    results += carry_out(bench, board_steps(rig), say)  # needs no permit
     return Outcome(bench.serial, tuple(results), bench.identity)
 
 
@@ -162,8 +161,12 @@ def _locked(locked: bool) -> str:
     return "locked" if locked else "open"
 
 
-def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
-    """What the plan is carried out on; its secrets are masked in the record from here on."""
+@contextmanager
+def _bench(rig: Rig, plan: Plan, *, make: bool) -> Iterator[Bench]:
+    """What the plan is carried out on; its secrets are masked in the record from here on.
+
+    What the plan allows by name is allowed as long as it is carried out, and no longer.
+    """
     rig.need_start()
     element = rig.element
     wanted = configuration_of(rig, plan)
@@ -184,4 +187,7 @@ def _bench(rig: Rig, plan: Plan, *, make: bool) -> Bench:
         accepted_findings=policy.accepted_findings | frozenset(plan.accepted_findings),
         exceptions=frozenset(plan.exceptions),
     )
-    return bench
+    try:
+        yield bench
+    finally:
+        rig.guard.policy = policy

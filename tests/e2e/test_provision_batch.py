@@ -10,6 +10,7 @@ import pytest
 from hil.errors import UsageError
 from hil.oneshot import one_rig
 from hil.provision.batch import DIGITS, Batch
+from hil.provision.flow import preview, provision
 from hil.provision.plan import Plan, PrivateKey
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def test_a_bad_part_never_stops_the_box_and_every_part_has_one_record(stand: Rig
     first = found[serials[0]]
     assert first["emulated"] is True
     assert [attempt["verdict"] for attempt in first["earlier"]] == ["done"]
+    assert first["earlier"][0]["public_key"] == first["public_key"]
     assert "locked with another configuration" in found[serials[2]]["error"]
     done = found[serials[5]]
     assert [step["step"] for step in done["steps"]][:2] == [
@@ -166,3 +168,14 @@ def next_serial(rig: Rig) -> str:
     memory = emulated.new_memory()
     emulated.new_memory = lambda: memory  # type: ignore[method-assign]
     return memory.serial.hex()
+
+
+def test_what_a_plan_allows_by_name_is_forgotten_behind_it(stand: Rig, tmp_path: Path) -> None:
+    before = stand.guard.policy
+    plan = Plan(folder=tmp_path, https=None, upload=None, exceptions=("lock-data-without-crc",))
+    shown = preview(stand, plan)
+    assert "without a checksum, which the plan allows by name" in "\n".join(shown.lines())
+    assert stand.guard.policy == before
+    assert list(tmp_path.iterdir()) == []
+    assert provision(stand, plan).changed
+    assert stand.guard.policy == before
