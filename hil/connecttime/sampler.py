@@ -313,6 +313,11 @@ class Sampler:
                 f"{self.rig.name}: the console shows a CONNACK that our endpoint never sent",
                 hint="does the board really connect to this program's endpoint?",
             )
+        if session.version != f"TLSv{self.case.version}":
+            raise RigError(
+                f"the board of {self.rig.name} agreed on {session.version}, not on TLS {self.case.version}",
+                hint="its TLS library decides: name that version alone in `connect.tls_versions`",
+            )
         stamps = {str(phase): at for phase, at in session.phases.items()}
         emulated = self.rig.emulated
         agreement = agree(
