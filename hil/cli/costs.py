@@ -38,6 +38,40 @@ def list_models(as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(as_json: bool) -> None:
+    """Compare the model of the elements with published connections, and list what was fitted.
+
+    Figures were fitted to one log; the others check. The element's steps alone are compared: what the MCU
+    takes is the part of a prediction that is known least, and carries a band instead.
+    """
+    from hil.connecttime.calibration import comparisons, fitted_inputs, statement
+
+    if as_json:
+        rows = [
+            {
+                "log": one.log.name,
+                "fitted": one.log.fitted,
+                "step": one.step,
+                "published_ms": one.published_ms,
+                "model_ms": round(one.model_ms, 3),
+                "deviation": round(one.deviation, 4),
+            }
+            for one in comparisons()
+        ]
+        inputs = [{"input": one.input, "value": one.value, "why": one.why} for one in fitted_inputs()]
+        click.echo(json.dumps({"steps": rows, "fitted": inputs}, indent=2))
+        return
+    for one in comparisons():
+        times = f"log {one.published_ms:5.1f} ms  model {one.model_ms:5.1f} ms  {one.deviation:+4.0%}"
+        click.echo(f"{one.log.name:20}  {one.step:16}  {times}{'  (fitted)' if one.log.fitted else ''}")
+    for said in statement()[:-1]:
+        click.echo(said)
+    for fitted in fitted_inputs():
+        click.echo(f"fitted: {fitted.input} = {fitted.value}: {fitted.why}")
+
+
+@command.command()
 @click.argument("rig")
 @click.option(
     "--samples", type=click.IntRange(5, 1000), default=29, show_default=True, help="Connections per scenario."

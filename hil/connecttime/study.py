@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hil.connecttime import calibration
 from hil.connecttime.anatomy import Anatomy, bus_bytes, dissect
 from hil.connecttime.band import Band, predict_band
 from hil.connecttime.findings import find, judge, words
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from hil.rig import Rig
 
 __all__ = ["Study", "attach_samples", "attach_waterfall", "study"]
+
+
+NOT_ACCEPTED = "the limit of an emulated rig is a predicted one; the claim is accepted on physical rigs only"
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def attach_samples(journal: Journal, test: str | None, studies: Sequence[Study])
         provenance="measured (console)" if rig.emulated is None else f"predicted ({rig.emulated.model})",
         rows=tuple(_row(one) for one in studies),
         limit_ms=rig.file.connect.limit_ms,
+        notes=() if rig.emulated is None else (*calibration.statement(), NOT_ACCEPTED),
     )
     journal.attach(
         f"samples {rig.name}.json", shown.to_json(), distribution.MEDIA_TYPE, test=test, rig=rig.name

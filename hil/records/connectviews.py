@@ -27,6 +27,7 @@ class ConnectView:
         provenance: in words.
         samples: pictures of samples, all cases side by side.
         waterfalls: case, and picture of one connection.
+        notes: how far predictions can be trusted.
         problems: attachments that cannot be drawn, in words.
     """
 
@@ -35,6 +36,7 @@ class ConnectView:
     provenance: str = ""
     samples: list[Markup] = field(default_factory=list)
     waterfalls: list[tuple[str, Markup]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
 
@@ -64,6 +66,7 @@ def _draw(media_type: str, text: str, found: dict[str, ConnectView]) -> None:
         view = found.setdefault(shown.rig, ConnectView(shown.rig))
         view.samples.append(Markup(distribution.distribution_picture(shown)))
         view.clock, view.provenance = shown.clock, shown.provenance
+        view.notes = shown.notes
         return
     one = waterfall.Waterfall.from_json(text)
     view = found.setdefault(one.rig, ConnectView(one.rig))

@@ -50,6 +50,7 @@ class Samples:
     Attributes:
         limit_ms: the rig's limit, or None.
         clock, provenance: as of :class:`hil.records.waterfall.Waterfall`.
+        notes: how far a prediction can be trusted, in words.
     """
 
     rig: str
@@ -57,6 +58,7 @@ class Samples:
     provenance: str
     rows: tuple[Row, ...]
     limit_ms: float | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The attachment's content."""
@@ -72,7 +74,8 @@ class Samples:
         try:
             row: dict[str, Any] = json.loads(text)
             rows = tuple(_row(one) for one in row.pop("rows"))
-            return cls(rows=rows, **row)
+            notes = tuple(str(one) for one in row.pop("notes", ()))
+            return cls(rows=rows, notes=notes, **row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"these are no samples: {error!r}") from error
 
