@@ -8,6 +8,7 @@ import sys
 from bench.figures import Figure, table
 
 BENCHES = {
+    "connect": "bench.connect",
     "element": "bench.element",
     "plugin": "bench.plugin_overhead",
     "run": "bench.default_run",

@@ -11,6 +11,7 @@ mongoose-os/mbedtls ``library/ecp_atca.c``, ESP-IDF ``esp_log.h``.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,8 @@ _IDF_PREFIX = re.compile(
     r"(?:\x1b\[[0-9;]*m)?(?P<level>[EWIDV]) \((?P<ms>\d+)\) (?P<tag>[^:]{1,40}): (?P<text>.*?)(?:\x1b\[0m)?$"
 )
 _FILE_WIDTH = 24
+_REMEMBERED = 1024
+"""Lines that several readers ask about, one after the other."""
 _FUNCTION_WIDTH = 21
 
 
@@ -67,6 +70,7 @@ def split_prefix(text: str) -> tuple[str, str]:
     return "", text
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_line(text: str) -> LogLine:
     """Take every known prefix off a console line."""
     stamp = _HOST_STAMP.match(text)
@@ -130,6 +134,7 @@ zeros of its words, so its length varies.
 """
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def log_event(message: str) -> LogEvent | None:
     """What a message (prefix taken off) says, or None."""
     for kind, pattern in EVENTS.items():

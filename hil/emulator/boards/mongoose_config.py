@@ -8,7 +8,6 @@ wifi, rpc-common, rpc-uart, aws, sntp; mongoose-os: core).
 
 from __future__ import annotations
 
-import copy
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -195,7 +194,7 @@ class Config:
 
     def level(self, level: int) -> Tree:
         """The tree as levels 1 to ``level`` leave it; 0 is the defaults."""
-        tree = copy.deepcopy(self._base)
+        tree = _copied(self._base)
         for number in range(1, level + 1):
             if self._fs.exists(_file(number)):
                 with suppress(
@@ -258,6 +257,11 @@ def lookup(tree: Tree, path: str) -> Scalar | Tree | None:
     return node
 
 
+def _copied(tree: Tree) -> Tree:
+    """A copy: below its objects there are only scalars."""
+    return {name: _copied(value) if isinstance(value, dict) else value for name, value in tree.items()}
+
+
 def apply(tree: Tree, path: str, value: object) -> Tree:
     """A copy of ``tree`` with ``value`` set at ``path``; keys that do not exist are ignored.
 
@@ -265,7 +269,7 @@ def apply(tree: Tree, path: str, value: object) -> Tree:
         KeyError: ``path`` itself does not exist.
         ValueError: a value has another type than its key (the text is the firmware's); nothing is set.
     """
-    changed = copy.deepcopy(tree)
+    changed = _copied(tree)
     if lookup(changed, path) is None:
         raise KeyError(path)
     if not path:
