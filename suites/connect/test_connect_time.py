@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificates
 
 from hil import homes
+from hil.cloud.pem import load_certificate, to_der
 from hil.connecttime.anatomy import bus_bytes
 from hil.connecttime.findings import placement, words
 from hil.connecttime.record import provenance
@@ -14,10 +16,15 @@ from hil.connecttime.regression import baseline_name, observe, regressions
 from hil.connecttime.sampler import Sampler
 from hil.connecttime.scenario import SCENARIOS, Case, not_applicable
 from hil.connecttime.study import attach_samples, attach_waterfall, study
+from hil.element.keys import ElementEcdh, ElementRandom, ElementSigningKey, ElementVerify
 from hil.errors import DeviceError
 from hil.measure.measurement import Limit
 from hil.measure.statistics import Standing, summarize
 from hil.records.baseline import find_baseline
+from hil.rigendpoint import address_of
+from hil.tls.client import connect
+from hil.tls.key import Offload
+from hil.wire.mqtt import ConnAck, Connect, Decoder, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +34,9 @@ if TYPE_CHECKING:
     from hil.element.device import Element
     from hil.measure.measurement import Measurements
     from hil.rig import Rig
+    from hil.rigcloud import RigCloud
     from hil.tls.client import Version
+    from hil.wire.mqtt import Packet
 
 pytestmark = pytest.mark.needs("mqtt", "cloud", "sign", element="provisioned")
 
@@ -36,6 +45,7 @@ NOBODY = 0x08
 DOWN_US = 20_000_000
 SILENCE_US = 300_000_000
 """Longer than one and a half keep-alive times, after which a lost connection is noticed."""
+ANSWER_US = 30_000_000
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +221,32 @@ def test_it_connects_while_the_bus_is_busy(rig: Rig, prepared: Sampler) -> None:
         others += 1
         assert others < 5_000, "the board did not connect again"
     came_back(prepared.recovered(since))
+
+
+@pytest.mark.req("HIL-CONN-036")
+def test_the_element_signs_for_a_connection_of_the_host(rig: Rig, cloud: RigCloud, element: Element) -> None:
+    """The key does not care whose connection it is: here this computer's, through the board's bus."""
+    registration = cloud.register(element)
+    ecdh = None if element.is_508 else ElementEcdh(element)  # a 508A has no ephemeral key
+    offload = Offload(ElementSigningKey(element, 0), ecdh, ElementVerify(element), ElementRandom(element))
+    connection = connect(
+        rig.net.dial(*address_of(cloud.server)),
+        server_name=cloud.host,
+        roots=load_pem_x509_certificates(cloud.roots()),
+        chain=[to_der(load_certificate(registration.pem))],
+        offload=offload,
+        calendar=rig.calendar,
+        versions=rig.file.connect.tls_versions[:1],
+    )
+    connection.send(encode(Connect(registration.thing, clean_session=True, keep_alive=60)))
+    decoder = Decoder()
+    answers: list[Packet] = []
+    while not answers:
+        data = connection.recv(deadline=rig.clock.now + ANSWER_US)
+        assert data, "the endpoint closed the connection instead of sending CONNACK"
+        answers += decoder.feed(data)
+    connection.close()
+    assert isinstance(answers[0], ConnAck)
+    assert answers[0].code == 0
+    done = [one.name for one in connection.operations if one.where == "element"]
+    assert done.count("sign") == 1, done

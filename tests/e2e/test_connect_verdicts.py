@@ -85,6 +85,18 @@ def test_a_serial_line_that_is_slower_than_the_tolerance_is_a_rig_error(
             sampler.take(1, "power-on")
 
 
+def test_the_same_seed_gives_the_same_sample_and_its_values_differ(tmp_path: Path) -> None:
+    """Keys, signatures and certificates are new each time; nothing of them shows in the times."""
+    samples = []
+    for attempt in ("one", "two"):
+        with opened(tmp_path / attempt, ESP8266) as rig:
+            sampler = Sampler(rig)
+            sampler.prepare(CLAIM)
+            samples.append(sampler.take(6).sample.values)
+    assert samples[0] == samples[1]
+    assert len(set(samples[0])) == 6
+
+
 def test_times_that_are_not_drawn_claim_nothing(tmp_path: Path) -> None:
     with opened(tmp_path, ESP8266) as rig:
         assert rig.emulated is not None

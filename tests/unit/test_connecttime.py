@@ -8,11 +8,13 @@ import pytest
 
 from hil.connecttime.findings import judge, placement
 from hil.connecttime.limits import held_back, slow_steps, step_limit
+from hil.connecttime.regression import regressions
 from hil.emulator.mcu import bounds, load_costs
 from hil.errors import ConfigError, RigError
 from hil.measure.connect import Connection, Step, read_connection
 from hil.measure.stamps import agree
 from hil.measure.statistics import Sample, Standing
+from hil.records.baseline import Baseline, Timing
 from hil.records.distribution import Row, Samples, distribution_picture
 from hil.records.waterfall import Bar, Moment, Waterfall, waterfall_picture
 
@@ -37,6 +39,28 @@ def test_59_attempts_without_an_exceedance_show_p95_and_29_show_p90() -> None:
     assert judge(Sample((500.0,) * 59), 1000).fraction == 0.95
     assert judge(Sample((500.0,) * 59), 1000).standing is Standing.SHOWN
     assert judge(Sample((500.0,) * 29), 1000).fraction == 0.90
+
+
+def kept(**entries: object) -> Baseline:
+    return Baseline("connect-rig", "00005000", entries)  # type: ignore[arg-type]
+
+
+def test_slower_connects_and_more_bytes_on_the_bus_are_regressions() -> None:
+    usual = Timing(Sample(tuple(500_000.0 + 1_000 * n for n in range(29))))
+    slower = Timing(Sample(tuple(600_000.0 + 1_000 * n for n in range(29))))
+    base = kept(time=usual, octets=748)
+    assert regressions(base, kept(time=usual, octets=748)) == []
+    assert regressions(base, kept(time=usual, octets=700)) == [], "less is no regression"
+    assert regressions(base, kept(other=slower)) == [], "only one of them has it"
+    (said,) = regressions(base, kept(time=slower))
+    assert said.startswith("time: slower by 100 ms, from a median of 514 ms")
+    assert regressions(base, kept(octets=749)) == ["octets: 749, before 748"]
+
+
+def test_a_shift_below_the_practical_threshold_is_none_however_certain() -> None:
+    usual = Timing(Sample(tuple(500_000.0 + 100 * n for n in range(59))))
+    later = Timing(Sample(tuple(540_000.0 + 100 * n for n in range(59))))
+    assert regressions(kept(time=usual), kept(time=later)) == []
 
 
 def test_a_model_with_fixed_times_shows_nothing_however_often_it_runs() -> None:
