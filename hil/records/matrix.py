@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.records.qualification import Qualification, RequirementRow
+    from hil.records.qualification import Qualification, RequirementRow, Share
 
 __all__ = ["MATRIX", "matrix_text", "write_matrix"]
 
@@ -30,10 +30,8 @@ def matrix_text(found: Qualification) -> str:
     output = io.StringIO()
     table = csv.writer(output, lineterminator="\r\n")  # RFC 4180
     rigs = [share.rig for share in found.shares]
-    kinds = [rig.kind if rig.kind == "physical" else rig.kind.upper() for rig in rigs]
     table.writerow(
-        ["release", "run", "kind", "id", "text", "state", "why", "tests"]
-        + [f"{rig.rig} ({kind})" for rig, kind in zip(rigs, kinds, strict=True)]
+        ["release", "run", "kind", "id", "text", "state", "why", "tests", *map(_head, found.shares)]
     )
     first = [found.release, "REHEARSAL, qualifies nothing" if found.rehearsal else "qualification"]
     rows = [["release", "", "", found.verdict, "; ".join(found.objections), ""]]
@@ -49,6 +47,11 @@ def matrix_text(found: Qualification) -> str:
     width = 6 + len(rigs)
     table.writerows([*first, *map(_cell, row), *[""] * (width - len(row))] for row in rows)
     return output.getvalue()
+
+
+def _head(share: Share) -> str:
+    kind = share.rig.kind if share.rig.kind == "physical" else share.rig.kind.upper()
+    return f"{share.rig.rig} ({kind}{'' if share.counts else ', counts for nothing'})"
 
 
 def _tests(row: RequirementRow) -> str:

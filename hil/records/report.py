@@ -37,6 +37,7 @@ __all__ = ["render_report", "write_report"]
 
 # What a failed test shows of each attached text; the rest is in the file beside the report.
 SHOWN_CHARACTERS = 12_000
+SHOWN_OBJECTIONS = 12
 _TEXT_TYPES = ("text/", "application/json", "application/jsonl", "application/x-hil")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -63,6 +64,7 @@ def render_report(run: Run) -> str:
     return _template().render(
         run=run,
         release=release,
+        shown_objections=SHOWN_OBJECTIONS,
         headline=run.verdict if release is None else release.verdict,
         tone=_tone(run, release),
         wrong=_failed(run) or run.rig_errors or run.blocks or run.aside,

@@ -329,6 +329,7 @@ def test_what_a_qualification_does_not_allow(
     assert words in done.stdout + done.stderr
 
 
+@pytest.mark.long
 @needs_esptool
 def test_what_is_not_covered_and_what_is_quarantined_does_not_pass(tmp_path: Path) -> None:
     folder = project(tmp_path / "project")

@@ -228,7 +228,7 @@ def table(folder: Path) -> list[list[str]]:
 def test_the_matrix_has_a_column_a_rig_and_marks_the_emulated_ones(tmp_path: Path) -> None:
     samples.write(tmp_path / "run", Bench(), emulated())
     head, verdict, *rows = table(tmp_path / "run")
-    assert head[-2:] == [f"{BENCH} (physical)", f"{EMULATED} (EMULATED)"]
+    assert head[-2:] == [f"{BENCH} (physical)", f"{EMULATED} (EMULATED, counts for nothing)"]
     assert verdict[2:6] == ["release", "", "", "qualified"]
     assert [row[2:6] + row[-2:] for row in rows if row[2] == "requirement"] == [
         ["requirement", "HIL-PWR-001", "The relay cuts the power.", "passed", "pass", "pass"],
