@@ -41,7 +41,16 @@ if TYPE_CHECKING:
 
     Findings = Iterator[tuple[tuple[str, ...], str]]
 
-__all__ = ["Chip", "Combination", "Release", "ReleaseBoard", "load_release"]
+__all__ = [
+    "Bound",
+    "Chip",
+    "Combination",
+    "Release",
+    "ReleaseBoard",
+    "Requirement",
+    "Waiver",
+    "load_release",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

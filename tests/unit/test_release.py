@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 
 from hil import rigfile
 from hil.emulator.boards.bootimage import marker_image
 from hil.errors import ConfigError
-from hil.release import load_release
+from hil.release import Bound, Chip, Combination, Release, ReleaseBoard, Requirement, Waiver, load_release
+from hil.rigfile.binding import fields_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "qualify-a-release.md"
 IMAGE = marker_image("esp8266", "mongoose-os")
 HASH = hashlib.sha256(IMAGE).hexdigest()
 GOOD = f"""\
@@ -62,6 +62,17 @@ def test_which_rigs_it_concerns(tmp_path: Path) -> None:
     assert release.adjusted(fits) == fits, "an emulated board keeps its own image"
     bench = rigfile.load_rig("example-bench-esp8266")
     assert release.adjusted(bench).board.image == str(tmp_path.resolve() / "sensor.bin")
+
+
+def test_the_how_to_explains_every_key_and_its_example_is_right(tmp_path: Path) -> None:
+    text = HOWTO.read_text(encoding="utf-8")
+    example = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    path = written(tmp_path, re.sub("sha256: [0-9a-f]{64}", f"sha256: {HASH}", example))
+    release = load_release(path)
+    assert [str(one) for one in release.required] == ["nodemcu with 00005000"]
+    for model in (Release, ReleaseBoard, Chip, Combination, Requirement, Bound, Waiver):
+        for key in fields_of(model):
+            assert f"`{key}`" in text, (model.__name__, key)
 
 
 @pytest.mark.parametrize(
