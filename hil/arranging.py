@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import rigfile, suitegraph
+from hil.errors import UsageError
 from hil.marks import STATES, wanted_state
 from hil.onceonly import is_irreversible, repetitions
 from hil.testitems import rig_of, suite_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.options import Options
     from hil.rigfile import RigFile
 
-__all__ = ["arrange", "put_in_order"]
+__all__ = ["arrange", "put_in_order", "refuse_choice"]
 
 
 def arrange(items: list[pytest.Item], options: Options) -> None:
@@ -86,3 +89,19 @@ def _left_out(item: pytest.Item, file: RigFile, options: Options) -> str | None:
         f"not allowed: irreversible on a physical element; needs `expendable: true` and "
         f"--allow-irreversible {serial or 'SERIAL'}"
     )
+
+
+def refuse_choice(left_out: Sequence[pytest.Item], options: Options) -> None:
+    """Refuse that a plan which is to be complete leaves out tests of its rigs.
+
+    Raises:
+        UsageError: it would.
+    """
+    rigs = {file.rig for file in options.rigs}
+    ours = [item for item in left_out if rig_of(item, rigs) is not None]
+    if options.plan.complete and ours:
+        raise UsageError(
+            f"plan {options.plan.name} runs every test of its suites; {len(ours)} were deselected, among "
+            f"them {ours[0].nodeid}",
+            hint="leave out -k, -m and --deselect",
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +79,8 @@ def _mistaken_path(config: pytest.Config) -> None:
 
     It does so before it knows any plugin's options; then its configuration file goes unseen.
     """
+    from itertools import pairwise
+
     given = config.invocation_params.args
     folder = config.invocation_params.dir
     settings = folder / "pyproject.toml"

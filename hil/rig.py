@@ -25,7 +25,7 @@ from hil.power.cycles import CycleCounter
 from hil.power.registry import open_relay
 from hil.power.relay import State
 from hil.rigpower import relay_settings
-from hil.rigrecord import ConsoleLines, description, heard
+from hil.rigrecord import ConsoleLines, console_lines, console_text, description, heard
 from hil.rigwitness import RigWitness
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hil.board.bootlog import Boot
     from hil.board.console import Console
     from hil.board.espidf import EspIdfBoard
-    from hil.board.transcript import Line, Mark
+    from hil.board.transcript import Mark
     from hil.clock import Calendar, Clock, World
     from hil.element.certificates.anchors import Anchor
     from hil.element.certificates.trustgo import TrustChain
@@ -494,20 +494,11 @@ class Rig:
 
     def console_since_test(self) -> str:
         """What crossed the console since the test began; of the first test, since the rig was opened."""
-        board = self._board
-        if board is None:
-            return ""
-        transcript = board.console.transcript
-        return transcript.render() if self._console_mark is None else transcript.render(self._console_mark)
+        return console_text(self._board, self._console_mark)
 
     def seen_since_test(self) -> tuple[Sequence[Transaction], Sequence[str]]:
         """Transactions on the element's bus and lines of the console since the test began."""
-        board, mark = self._board, self._console_mark
-        lines: Sequence[Line] = ()
-        if board is not None:
-            transcript = board.console.transcript
-            lines = transcript.lines if mark is None else transcript.lines_since(mark)
-        return self.trace[self._trace_mark :], [line.text for line in lines]
+        return self.trace[self._trace_mark :], console_lines(self._board, self._console_mark)
 
     def evidence(self) -> Sequence[tuple[str, str]]:
         """What was seen on the wire since the test began: ``(title, text)``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hil.rigfile import capabilities
 from hil.rigidentity import check_board, part_identities
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from hil.rig import Rig
     from hil.rigfile import Wire
 
-__all__ = ["ConsoleLines", "description", "heard"]
+__all__ = ["ConsoleLines", "console_lines", "console_text", "description", "heard"]
+
+
+class HasConsole(Protocol):
+    """A board with a console."""
+
+    @property
+    def console(self) -> Console: ...
 
 
 def description(rig: Rig) -> dict[str, object]:
@@ -68,3 +75,19 @@ def heard(console: Console, mark: Mark) -> bytes:
     console.drain()
     entries = console.transcript.entries_since(mark)
     return b"".join(entry.data for entry in entries if entry.kind != "sent")
+
+
+def console_text(board: HasConsole | None, mark: Mark | None) -> str:
+    """What crossed a board's console after ``mark``, or all of it, for people."""
+    if board is None:
+        return ""
+    transcript = board.console.transcript
+    return transcript.render() if mark is None else transcript.render(mark)
+
+
+def console_lines(board: HasConsole | None, mark: Mark | None) -> list[str]:
+    """The complete lines of a board's console after ``mark``, or all of them."""
+    if board is None:
+        return []
+    transcript = board.console.transcript
+    return [line.text for line in (transcript.lines if mark is None else transcript.lines_since(mark))]

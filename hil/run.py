@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil import suitegraph
-from hil.arranging import arrange, put_in_order
+from hil.arranging import arrange, put_in_order, refuse_choice
 from hil.clock import Calendar, wall_us
 from hil.cloud import awsguard
 from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError, UsageError
@@ -120,13 +120,9 @@ class Run:
 
     def deselected(self, items: Sequence[pytest.Item]) -> None:
         """A plan that is to be complete ends here, if somebody chose among its tests."""
-        left_out = [item for item in items if self.concerns(item)]
-        if self.options.plan.complete and left_out:
-            error = UsageError(
-                f"plan {self.options.plan.name} runs every test of its suites; {len(left_out)} were "
-                f"deselected, among them {left_out[0].nodeid}",
-                hint="leave out -k, -m and --deselect",
-            )
+        try:
+            refuse_choice(items, self.options)
+        except UsageError as error:
             pytest.exit(str(error), returncode=error.exit_code)
 
     def known_tests(self) -> Mapping[str, Known]:
