@@ -101,7 +101,7 @@ def refuse_choice(left_out: Sequence[pytest.Item], options: Options) -> None:
     ours = [item for item in left_out if rig_of(item, rigs) is not None]
     if options.plan.complete and ours:
         raise UsageError(
-            f"plan {options.plan.name} runs every test of its suites; {len(ours)} were deselected, among "
-            f"them {ours[0].nodeid}",
+            f"plan {options.plan.name} runs every test of its suites; deselected: {len(ours)}, the first is "
+            f"{ours[0].nodeid}",
             hint="leave out -k, -m and --deselect",
         )

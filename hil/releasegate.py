@@ -17,7 +17,7 @@ from hil.element.certificates.certificate import load
 from hil.element.certificates.trustgo import read_trust_data
 from hil.errors import BoardIdentityError, CertificateError, DeviceError, RigError
 from hil.rigfile.rules import EMULATED
-from hil.rigidentity import marks_of_emulation, part_identities
+from hil.rigidentity import is_reserved_mac, marks_of_emulation, part_identities
 from hil.rigrecord import description
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def refuse_emulated(rig: Rig) -> None:
     ports = {"board": rig.file.board.port, "power": rig.file.power.port, "bus": rig.file.bus.port}
     marks = [f"the {part} is reached through {port}" for part, port in ports.items() if _emu(port)]
     marks += marks_of_emulation(part_identities(rig))
+    if is_reserved_mac(rig.file.board.mac) and not any("MAC" in mark for mark in marks):
+        # A board that does not tell its address itself is flashed only if its loader tells this one.
+        marks.append(f"the rig file names the MAC address {rig.file.board.mac} of an emulated board")
     if rig.file.element.state == "trust" and _of_our_factory(rig):
         marks.append("the element's certificates are signed by the factory of emulated parts")
     if marks:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hil.rig import Rig
 
-__all__ = ["RESERVED_MAC", "check_board", "marks_of_emulation", "part_identities"]
+__all__ = ["RESERVED_MAC", "check_board", "is_reserved_mac", "marks_of_emulation", "part_identities"]
 
 RESERVED_MAC = "02:e0:7e:"
 """Beginning of the MAC addresses of emulated boards; locally administered, so that no maker has it."""
@@ -66,8 +66,14 @@ def marks_of_emulation(parts: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def is_reserved_mac(mac: str | None) -> bool:
+    """Whether a MAC address belongs to an emulated board."""
+    return mac is not None and mac.lower().startswith(RESERVED_MAC)
+
+
 def _reserved_mac(identity: Identity) -> bool:
-    return str(identity.get("mac", "")).lower().startswith(RESERVED_MAC)
+    mac = identity.get("mac")
+    return isinstance(mac, str) and is_reserved_mac(mac)
 
 
 def _reserved_serial(identity: Identity) -> bool:

@@ -196,7 +196,7 @@ def not_physical(rig: RigRecord) -> str:
 
 
 def _share(run: Run, rig: RigRecord) -> Share:
-    emulated = not_physical(rig)
+    emulated = not_physical(rig) or _flashed_emulated(run, rig)
     combination = _combination(run.release, rig)
     if rig.rig in run.aside:
         return Share(rig, combination, f"set aside: {run.aside[rig.rig]}")
@@ -209,6 +209,14 @@ def _share(run: Run, rig: RigRecord) -> Share:
         met = f"{board.get('mcu', 'no MCU')}, element revision {element.get('revision', 'not read')}"
         return Share(rig, combination, f"what it carries is no combination of the release: {met}")
     return Share(rig, combination, _firmware(run, rig, combination))
+
+
+def _flashed_emulated(run: Run, rig: RigRecord) -> str:
+    """Whether the board's loader told the MAC address of an emulated board when it was written."""
+    for one in run.flashed:
+        if one.rig == rig.rig and (one.emulated or one.mac.lower().startswith(_EMULATED_MAC)):
+            return f"its board was written as an emulated one, MAC address {one.mac or 'not told'}"
+    return ""
 
 
 def _combination(release: Mapping[str, Any], rig: RigRecord) -> str:

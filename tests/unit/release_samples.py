@@ -53,6 +53,7 @@ class Bench:
     serial: str = "0123aabbccddeeffee"
     revision: str = "00005000"
     mac: str = "5c:cf:7f:00:00:01"
+    loader_mac: str = ""
     mcu: str = "esp8266"
     board_port: str = "/dev/ttyUSB0"
     firmware: tuple[str, ...] = (IMAGE,)
@@ -114,6 +115,7 @@ def _bench(journal: Journal, bench: Bench) -> None:
     journal.event("rig", phase="open", **opened)
     for image in bench.firmware:
         flashed = {"rig": bench.name, "sha256": image, "offset": 0, "size": 4, "emulated": bench.emulated}
+        flashed["mac"] = bench.loader_mac or bench.mac
         journal.event("flash", phase="intent", **flashed)
         journal.event("flash", phase="done", read_back=image, **flashed)
     for requirement, verdict in bench.results.items():

@@ -45,6 +45,10 @@ def test_a_pass_with_warnings_is_a_pass(tmp_path: Path) -> None:
     [
         (Bench(serial="0123e07e00000508ee"), "serial number 0123e07e00000508ee of an emulated part"),
         (Bench(mac="02:E0:7E:00:50:8A"), "MAC address 02:E0:7E:00:50:8A of an emulated board"),
+        (
+            Bench(mac="", loader_mac="02:e0:7e:00:50:8a"),
+            "written as an emulated one, MAC address 02:e0:7e:00",
+        ),
         (Bench(board_port="emu://bench-1/board"), "its board is reached through emu://bench-1/board"),
         (emulated(name=BENCH), "emulated"),
         (Bench(firmware=()), "was not written and read back"),
