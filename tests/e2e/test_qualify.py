@@ -133,6 +133,14 @@ def test_a_rehearsal_leaves_one_folder_that_says_what_it_is(
 
 
 @needs_esptool
+def test_views_that_are_made_again_are_the_ones_that_were_signed(rehearsed: Path, evidence: Path) -> None:
+    for name in ("report.html", "junit.xml", "requirements.csv"):
+        (evidence / name).unlink()
+    assert hil(["report", str(evidence)]) == 0
+    assert hil(["verify", str(evidence), "--key", public(rehearsed)]) == 23, "authentic"
+
+
+@needs_esptool
 def test_the_firmware_is_written_read_back_and_what_was_there_put_back(evidence: Path) -> None:
     run = load_run(evidence)
     (written,) = run.flashed

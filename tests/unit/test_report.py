@@ -160,6 +160,32 @@ def test_firmware_that_was_written_is_listed_and_an_unknown_end_stands_out(mixed
     assert text.count("what the flash holds is not known") == 1
 
 
+def test_what_was_tried_again_tolerated_or_set_aside_has_a_place_of_its_own(tmp_path: Path) -> None:
+    shared = {"suite": "connect", "rig": samples.RIG, "requirements": []}
+    with samples.begin(tmp_path) as journal:
+        samples.open_rigs(journal)
+        for verdict, reason in (("rig error", "the port went away"), ("pass", "")):
+            journal.event("test-start", test="t", title="it connects", **shared)
+            journal.event("test-end", test="t", verdict=verdict, reason=reason, wall_us=1, **shared)
+        journal.event("test-start", test="u", title="it is quick", **shared)
+        tolerated = {"quarantine": "slow access point (#12), tolerated until 2099-12-31"}
+        journal.event(
+            "test-end", test="u", verdict="quarantined", reason="3 s", wall_us=1, **tolerated, **shared
+        )
+        message = {"rig": samples.EDUKIT, "error": "PortError", "message": "no such port"}
+        journal.event("rig-error", **message)
+        journal.event("rig-aside", rig=samples.EDUKIT, reason="no such port")
+        journal.end(exit_status=13)
+    found = page(tmp_path).sections
+    assert re.search(r"connect: it connects.*1\s*the port went away\s*rig error", found["retried"], re.DOTALL)
+    assert re.search(
+        r"connect: it is quick.*3 s\s*slow access point \(#12\)", found["quarantined"], re.DOTALL
+    )
+    assert "skipped" not in found, "what was tolerated has run"
+    assert re.search(rf"Set aside: {samples.EDUKIT}.*no such port", found["wrong"], re.DOTALL)
+    assert "passed at attempt 2" in found["suites"]
+
+
 def test_a_changed_attachment_is_pointed_out(tmp_path: Path) -> None:
     samples.mixed(tmp_path)
     (tmp_path / "attachments" / "console.txt").write_text("nothing happened\n")
