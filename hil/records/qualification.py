@@ -20,9 +20,20 @@ if TYPE_CHECKING:
 
     from hil.records.model import Figure, RigRecord, Run, TestRecord
 
-__all__ = ["LimitRow", "Qualification", "RequirementRow", "Share", "SuiteRow", "judge", "not_physical"]
+__all__ = [
+    "SAMPLES",
+    "LimitRow",
+    "Qualification",
+    "RequirementRow",
+    "Share",
+    "SuiteRow",
+    "judge",
+    "not_physical",
+]
 
 PASSED, FAILED, MISSING, WAIVED = "passed", "failed", "not covered", "waived"
+SAMPLES = 59
+"""So many without one exceedance show that nineteen of twenty stay below a limit, with 95 % confidence."""
 _GOOD = (Verdict.PASS, Verdict.WARN)
 _EMULATED_PORT = "emu://"
 _EMULATED_MAC = "02:e0:7e:"
@@ -159,6 +170,7 @@ def judge(run: Run) -> Qualification:
     )
     objections = [
         *_against_the_run(run),
+        *_small_samples(run, rigs),
         *(f"no rig counts for {one}" for one in combinations if one not in counting),
         *(f"{row.suite} on {row.combination}: {row.why}" for row in suites if _bad(row.state)),
         *(f"{row.id}: {row.why}" for row in requirements if _bad(row.state)),
@@ -392,6 +404,15 @@ def _against_the_run(run: Run) -> Iterator[str]:
         yield f"{test.suite} on {test.rig}: {test.title} failed: {test.reason}"
     if len(bad) > 10:
         yield f"{len(bad) - 10} more tests failed"
+
+
+def _small_samples(run: Run, rigs: set[str]) -> Iterator[str]:
+    """Figures of samples that are smaller than a qualification takes; what is predicted has its own band."""
+    for test in run.tests:
+        for figure in test.figures:
+            small = 1 < figure.samples < SAMPLES
+            if small and test.rig in rigs and figure.provenance == "measured":
+                yield f"{figure.name} on {test.rig} stands for {figure.samples} samples, not for {SAMPLES}"
 
 
 def _apart(run: Run, test: TestRecord) -> bool:

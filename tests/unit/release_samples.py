@@ -59,6 +59,7 @@ class Bench:
     firmware: tuple[str, ...] = (IMAGE,)
     results: dict[str, str] = field(default_factory=lambda: {"HIL-PWR-001": "pass", "HIL-WIRE-001": "pass"})
     figures: tuple[float, ...] = ()
+    samples: int = 1
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -130,7 +131,7 @@ def _bench(journal: Journal, bench: Bench) -> None:
             journal.event(
                 "measurement", test=test, name="connect time", value=value, unit="ms", limit={},
                 clock=bench.clock, provenance="predicted" if bench.emulated else "measured", verdict="pass",
-                rig=bench.name, key=number == 0,
+                rig=bench.name, key=number == 0, samples=bench.samples,
             )  # fmt: skip
         journal.event(
             "test-end", verdict=verdict, wall_us=5, reason="it broke" * (verdict == "fail"), **shared

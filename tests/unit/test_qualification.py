@@ -10,9 +10,10 @@ import pytest
 
 from hil.clock import Calendar
 from hil.ending import exit_status
+from hil.plans import PLANS
 from hil.records.journal import Journal
 from hil.records.matrix import MATRIX
-from hil.records.qualification import Qualification, judge
+from hil.records.qualification import SAMPLES, Qualification, judge
 from hil.records.rebuild import load_run
 from hil.records.report import render_report
 from hil.records.views import write_views
@@ -163,6 +164,19 @@ def test_the_limits_of_the_release_hold_on_every_combination(
     found = judged(tmp_path, Bench(figures=figures), limits=[row])
     assert found.qualified == (not words)
     assert words in found.limits[0].why
+
+
+def test_a_sample_is_as_large_as_the_plan_has_it(tmp_path: Path) -> None:
+    assert PLANS["qualification"].samples == SAMPLES
+    row = {"measurement": "connect time", "unit": "ms", "high": 1000.0, "samples": 100}
+    found = judged(tmp_path, Bench(figures=(812.0,), samples=58))
+    assert "connect time on bench-1 stands for 58 samples, not for 59" in found.objections
+    full = Bench(figures=(812.0,), samples=59)
+    assert judge(samples.write(tmp_path / "full", full)).qualified
+    two = judge(
+        samples.write(tmp_path / "two", full, Bench(name="bench-2", figures=(1.0,), samples=59), limits=[row])
+    )
+    assert two.qualified, "both rigs of a combination count"
 
 
 def test_predicted_values_hold_no_limit_of_a_release(tmp_path: Path) -> None:
