@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import rigfile
+from hil.board.esptool import is_installed
 from hil.errors import BLOCKED_EXIT, NOT_QUALIFIED_EXIT, ConfigError, UsageError
 from hil.oneshot import need, one_rig
 from hil.records.attestation import DigestSigner, signed_by
@@ -57,6 +58,12 @@ def choose_rigs(release: Release, wanted: Sequence[str], *, rehearsal: bool) -> 
                 raise UsageError(f"{file.rig} is physical: a rehearsal touches emulated rigs only")
     else:
         found = [file for file in found if release.concerns(file) and file.emulated == rehearsal]
+    nameless = [file.rig for file in found if file.board.mac is None]
+    if nameless:
+        raise UsageError(
+            f"the rig file of {nameless[0]} names no MAC address: an unidentified board is never flashed",
+            hint="`esptool read-mac` prints it; add it as `mac` under `board:`",
+        )
     lacking = [
         str(one)
         for one in release.required
@@ -85,7 +92,15 @@ def run_session(
 
     Returns:
         The session's exit status, and the run's folder if there is one.
+
+    Raises:
+        UsageError: esptool is not there; nothing was run.
     """
+    if not is_installed():
+        raise UsageError(
+            "esptool is not installed: the firmware could not be written",
+            hint="pip install 'atecc-hil[flash]'",
+        )
     command = [sys.executable, "-m", "pytest", "-p", "hil.tellfolder", "--plan", "qualification"]
     # With "=": pytest takes a path that stands by itself for a place of tests when it looks for settings.
     command += [f"--release={release.path}", f"--runs={runs}", *(f"--rig={file.path}" for file in rigs)]

@@ -245,6 +245,7 @@ element: {{part: atecc508a, state: blank, revision: "00005000"}}
 """
 
 
+@needs_esptool
 def test_an_emulated_rig_behind_a_terminal_is_refused_as_physical(tmp_path: Path) -> None:
     folder = project(tmp_path / "project")
     board, relay = folder / "board", folder / "relay"
@@ -293,6 +294,17 @@ def test_what_cannot_qualify_is_told_before_anything_runs(
     assert hil(["qualify", "release.yaml", *options]) in (11, 12)
     assert words in capsys.readouterr().err
     assert not (folder / "runs").exists()
+
+
+def test_a_bench_that_names_no_mac_address_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project(tmp_path / "project")
+    text = BENCH.format(board="/dev/ttyUSB0", relay="/dev/ttyUSB1").replace(", mac: 02:e0:7e:00:50:8a", "")
+    (folder / "bench.yaml").write_text(text)
+    command = ["qualify", str(folder / "release.yaml"), "--key", str(folder / "key.pem")]
+    assert hil([*command, "--rig", str(folder / "bench.yaml")]) == 11
+    assert "the rig file of bench names no MAC address" in capsys.readouterr().err
 
 
 def test_an_element_under_test_and_an_emulated_one_cannot_sign() -> None:

@@ -197,6 +197,23 @@ def test_openssl_agrees_with_a_p256_signature(run: Path, tmp_path: Path) -> None
     assert verify(run, load_public_key(public)).result == "FAILED"
 
 
+def test_an_encrypted_key_needs_its_password(run: Path, tmp_path: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    path = tmp_path / "encrypted.pem"
+    path.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"open"),
+        )
+    )
+    for wrong in (None, b"shut"):
+        with pytest.raises(ConfigError, match=r"encrypted\.pem: no private key that can be used"):
+            FileSigner(path, wrong)
+    attest(run, FileSigner(path, b"open"))
+    assert verify(run, private.public_key()).result == "FAILED"
+
+
 def test_keys_of_other_kinds_are_refused(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("nothing")
     with pytest.raises(ConfigError, match="no private key"):
