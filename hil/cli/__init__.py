@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "baseline": ("hil.cli.baseline", "What parts are known to do: list, approve."),
     "cert": ("hil.cli.cert", "Show, verify and extract certificates and chains."),
+    "characterize": ("hil.cli.characterize", "Record what an element does, without harming it."),
     "cloud": ("hil.cli.cloud", "What runs have created in a cloud account: list it, delete it."),
+    "compare": ("hil.cli.compare", "Two characterizations, or one and its approved baseline."),
     "config": ("hil.cli.config", "Element configurations: in words, linted, compared, approved."),
     "connect": ("hil.cli.connect", "How long a board takes to connect, and where the time goes."),
     "costs": ("hil.cli.costs", "Cost models of MCUs: list them, learn one from a rig."),
@@ -39,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "qualify": ("hil.cli.qualify", "Hold a release against its requirements, and sign what comes of it."),
     "report": ("hil.cli.report", "Make the views of a run again, from its journal."),
     "rigs": ("hil.cli.rigs", "List rigs, check rig files, print their schema."),
+    "twin": ("hil.cli.twin", "Write an emulated rig that answers as a physical one did."),
     "safe-state": ("hil.cli.safe_state", "Switch a rig's relay to its safe state, after a crash."),
     "verify": ("hil.cli.verify", "Check the evidence of a qualification against a public key."),
 }

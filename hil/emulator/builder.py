@@ -103,7 +103,7 @@ class EmulatedRig:
         self.costs = load_costs(
             emulation.cost_model, source=emulation.cost_source, cpi=emulation.cpi, folder=_boards(file)
         )
-        self.profile = _learned(load_profile(emulation.chip), self.costs)
+        self.profile = _learned(load_profile(emulation.chip, file.path.parent / "chips"), self.costs)
         self._parts = 0
         sda, scl = _pins(file)
         self.lines = Lines(sda_gpio=sda, scl_gpio=scl)

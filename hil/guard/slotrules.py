@@ -24,6 +24,8 @@ __all__ = ["UNREAD", "SlotRules", "classify_on", "keys_used", "operation_slot"]
 
 SLOTS = frozenset(range(16))
 _NO_SLOT = 0xFFFF
+_ONLY_608 = frozenset({Opcode.AES, Opcode.KDF})
+"""Commands that a 508A does not have."""
 _FAMILY, _SLOT_CONFIG, _SECURE_BOOT, _KEY_CONFIG = 6, 20, 70, 96
 
 
@@ -108,6 +110,9 @@ def keys_used(command: Command, rules: SlotRules) -> frozenset[int]:
     """Slots whose keys ``command`` uses, so that a limited one would count."""
     if command.opcode == Opcode.SECUREBOOT:
         return rules.boot_slots
+    if command.p2 == _NO_SLOT and not rules.ephemeral and command.opcode not in _ONLY_608:
+        # For a 608 that is TempKey. A 508A looks at the low four bits and takes slot 15.
+        command = Command(command.opcode, command.p1, _NO_SLOT & 0x0F, command.data)
     use = _KEY_USES.get(command.opcode)
     return frozenset() if use is None else use(command)
 

@@ -34,7 +34,10 @@ __all__ = [
     "Timing",
     "approve",
     "compare",
+    "entry_from",
+    "entry_row",
     "find_baseline",
+    "list_baselines",
     "masked",
 ]
 
@@ -42,6 +45,7 @@ FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 # A shift below both is not worth a line, however significant.
 _RELATIVE, _ABSOLUTE_US = 0.10, 500.0
+_ALPHA = 0.001
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Baseline:
         approved_by: who approved it; empty for an observation that nobody looked at yet.
         approved_at: when, seconds since the epoch.
         emulated: True if it was taken from an emulated part.
+        resolution_us: how far apart two polls of the bus were: timings are known no better.
+        unobservable: key, and why nothing could be said about it.
     """
 
     part: str
@@ -73,6 +79,8 @@ class Baseline:
     approved_by: str = ""
     approved_at: float = 0.0
     emulated: bool = False
+    resolution_us: float = 0.0
+    unobservable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Change(StrEnum):
@@ -107,9 +115,12 @@ def compare(base: Baseline, new: Baseline) -> list[Difference]:
     """
     if _family(base.part) != _family(new.part):
         raise UsageError(f"a {new.part} cannot be compared with the baseline of a {base.part}")
+    finest = max(_ABSOLUTE_US, base.resolution_us, new.resolution_us)
+    timings = sum(isinstance(entry, Timing) for entry in base.entries.values())
+    # Many timings are judged at once, each in two directions: the whole shall seldom cry wolf.
+    alpha = _ALPHA / max(1, 2 * timings)
     return [
-        _difference(key, base.entries, new.entries)
-        for key in sorted(base.entries.keys() | new.entries.keys())
+        _difference(key, base, new, finest, alpha) for key in sorted(base.entries.keys() | new.entries.keys())
     ]
 
 
@@ -118,14 +129,14 @@ def _family(part: str) -> str:
     return re.split("[0-9]", part, maxsplit=1)[0]
 
 
-def _difference(key: str, base: Mapping[str, Entry], new: Mapping[str, Entry]) -> Difference:
-    if key not in base:
-        return Difference(key, Change.NEW, "", _words(new[key]))
-    if key not in new:
-        return Difference(key, Change.MISSING, _words(base[key]), "")
-    before, after = base[key], new[key]
+def _difference(key: str, base: Baseline, new: Baseline, finest_us: float, alpha: float) -> Difference:
+    if key not in base.entries:
+        return Difference(key, Change.NEW, base.unobservable.get(key, ""), _words(new.entries[key]))
+    if key not in new.entries:
+        return Difference(key, Change.MISSING, _words(base.entries[key]), new.unobservable.get(key, ""))
+    before, after = base.entries[key], new.entries[key]
     if isinstance(before, Timing) and isinstance(after, Timing):
-        same = not _moved(before.sample, after.sample)
+        same = not _moved(before.sample, after.sample, finest_us, alpha)
     elif isinstance(before, Timing) or isinstance(after, Timing):
         same = False
     else:
@@ -134,12 +145,14 @@ def _difference(key: str, base: Mapping[str, Entry], new: Mapping[str, Entry]) -
     return Difference(key, Change.IDENTICAL if same else Change.CHANGED, _words(before), _words(after))
 
 
-def _moved(before: Sample, after: Sample) -> bool:
+def _moved(before: Sample, after: Sample, finest_us: float, alpha: float) -> bool:
     """Whether a timing is slower or faster by more than chance and by enough to matter."""
     if not before.n or not after.n:
         return before.n != after.n
-    slower = compare_samples(before, after, relative=_RELATIVE, absolute=_ABSOLUTE_US).slower
-    return slower or compare_samples(after, before, relative=_RELATIVE, absolute=_ABSOLUTE_US).slower
+    return any(
+        compare_samples(one, other, relative=_RELATIVE, absolute=finest_us, alpha=alpha).slower
+        for one, other in ((before, after), (after, before))
+    )
 
 
 def _words(entry: Entry) -> str:
@@ -171,10 +184,12 @@ def find_baseline(folder: Path, part: str, revision: str) -> Baseline | None:
         found = Baseline(
             part=row["part"],
             revision=row["revision"],
-            entries={key: _entry(value) for key, value in row["entries"].items()},
+            entries={key: entry_from(value) for key, value in row["entries"].items()},
             approved_by=row["approved_by"],
             approved_at=row["approved_at"],
             emulated=row["emulated"],
+            resolution_us=row.get("resolution_us", 0.0),
+            unobservable=row.get("unobservable", {}),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is no baseline: {error!r}") from error
@@ -211,13 +226,21 @@ def approve(folder: Path, observed: Baseline, by: str, calendar: Calendar, *, re
         "approved_by": by.strip(),
         "approved_at": calendar.time(),
         "approved_on": utc(calendar.time()),
-        "entries": {key: _json(entry) for key, entry in sorted(observed.entries.items())},
+        "resolution_us": observed.resolution_us,
+        "entries": {key: entry_row(entry) for key, entry in sorted(observed.entries.items())},
+        "unobservable": dict(sorted(observed.unobservable.items())),
     }
     made(folder)
     half = path.with_suffix(".tmp")
     half.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(half, path)  # a crash leaves the old baseline, never half a new one
     return path
+
+
+def list_baselines(folder: Path) -> list[tuple[str, str]]:
+    """Part and revision of every baseline of the folder."""
+    found = (re.fullmatch(r"(.+)-([0-9a-f]{8})\.json", path.name) for path in sorted(folder.glob("*.json")))
+    return [(match[1], match[2]) for match in found if match is not None]
 
 
 def _path(folder: Path, part: str, revision: str) -> Path:
@@ -228,7 +251,8 @@ def _path(folder: Path, part: str, revision: str) -> Path:
     return folder / f"{part}-{revision}.json"
 
 
-def _json(entry: Entry) -> Any:  # noqa: ANN401  (any JSON value)
+def entry_row(entry: Entry) -> Any:  # noqa: ANN401  (any JSON value)
+    """An entry as JSON; :func:`entry_from` reads it."""
     if not isinstance(entry, Timing):
         return {"value": entry}
     sample = entry.sample
@@ -239,7 +263,12 @@ def _json(entry: Entry) -> Any:  # noqa: ANN401  (any JSON value)
     }
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def entry_from(row: dict[str, Any]) -> Entry:
+    """An entry from JSON.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
     if "timing_us" not in row:
         value: Entry = row["value"]
         return value

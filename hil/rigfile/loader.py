@@ -58,7 +58,8 @@ def _unknown_names(rig: RigFile) -> Iterator[tuple[tuple[str, ...], str]]:
         own = rig.path.parent / "configs"
         named.append((("element", "config"), rig.element.config, [own, shipped / "configs"]))
     if rig.emulation is not None:
-        named.append((("emulation", "chip"), rig.emulation.chip, [shipped / "chips"]))
+        own = rig.path.parent / "chips"
+        named.append((("emulation", "chip"), rig.emulation.chip, [own, shipped / "chips"]))
         own = rig.path.parent / "boards"
         named.append((("emulation", "cost_model"), rig.emulation.cost_model, [own, shipped / "boards"]))
     for place, name, folders in named:

@@ -169,7 +169,6 @@ def test_while_nobody_has_read_the_configuration_every_key_may_be_limited(comman
     "command",
     [
         Command(Opcode.MAC, 0x02, 5, bytes(32)),
-        Command(Opcode.SHA, 0x04, 0xFFFF),
         Command(Opcode.SHA, 0x00),
         Command(Opcode.AES, 0x00, 0xFFFF, bytes(16)),
         Command(Opcode.GENDIG, 0x00, 1),
@@ -183,6 +182,17 @@ def test_while_nobody_has_read_the_configuration_every_key_may_be_limited(comman
 def test_what_uses_no_stored_key_counts_none(command: Command) -> None:
     assert keys_used(command, UNREAD) == frozenset()
     assert classify_on(command, UNREAD) is None
+
+
+def test_the_hmac_of_tempkey_uses_slot_15_on_a_508a() -> None:
+    """FFFF means TempKey on a 608. A 508A takes the low four bits, and slot 15 there counts its uses."""
+    command = Command(Opcode.SHA, 0x04, 0xFFFF)
+    assert keys_used(command, SlotRules.of(OF_608)) == frozenset()
+    limited = bytearray(CONFIG)
+    limited[20 + 2 * 15] |= 0x20
+    assert classify_on(command, SlotRules.of(bytes(limited))) is Operation.LIMITED_USE
+    assert operation_slot(command, SlotRules.of(bytes(limited))) == 15
+    assert classify_on(command, UNREAD) is Operation.LIMITED_USE
 
 
 def test_ecdh_into_the_next_slot_is_seen_in_the_configuration() -> None:

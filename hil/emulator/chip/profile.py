@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import yaml
@@ -18,7 +18,21 @@ from hil.emulator.chip.knobs import Knobs
 from hil.errors import ConfigError
 from hil.wire.atecc import Opcode
 
-__all__ = ["CONFIG_BYTES", "Draw", "Profile", "Time", "Wake", "Watchdog", "load_profile", "profile_names"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "CONFIG_BYTES",
+    "Draw",
+    "Profile",
+    "Time",
+    "Wake",
+    "Watchdog",
+    "load_profile",
+    "merged_profile",
+    "parse_profile",
+    "profile_names",
+]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML was built with it: ten times faster, the same result."""
@@ -97,6 +111,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         time_scale: factor on all execution times.
         configurations: ready-made ones by name.
         knobs: what public sources leave open.
+        source: what a learned profile was learned from.
+        evidence: for knobs that were settled on a part, the observation that did it.
+        open: knobs that what was observed leaves open.
     """
 
     name: str
@@ -112,6 +129,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     time_scale: float = 1.0
     configurations: dict[str, Configuration] = {}
     knobs: Knobs = Knobs()
+    source: str = ""
+    evidence: dict[str, str] = {}
+    open: tuple[str, ...] = ()
 
     @cached_property
     def revision_bytes(self) -> bytes:
@@ -161,21 +181,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
         return self.times.commands[label] if row is None else row
 
 
-def profile_names() -> list[str]:
-    """Names that :func:`load_profile` takes."""
-    return sorted(f.name.removesuffix(".yaml") for f in _folder().iterdir() if f.name.endswith(".yaml"))
+def profile_names(folder: Path | None = None) -> list[str]:
+    """Names that :func:`load_profile` takes; ``folder`` is looked into besides the shipped one."""
+    found = {f.name.removesuffix(".yaml") for f in _shipped().iterdir() if f.name.endswith(".yaml")}
+    if folder is not None:
+        found |= {path.stem for path in folder.glob("*.yaml")}
+    return sorted(found)
 
 
 @cache
-def load_profile(name: str) -> Profile:
+def load_profile(name: str, folder: Path | None = None) -> Profile:
     """The profile of a part, e.g. ``"atecc508a"``.
+
+    Args:
+        name: of a shipped profile, or of one in ``folder``, which comes first.
+        folder: the project's own profiles.
 
     Raises:
         ConfigError: no such profile, or its file is wrong.
     """
-    if name not in profile_names():
-        raise ConfigError(f"there is no chip profile {name!r}", hint=f"known: {', '.join(profile_names())}")
-    return parse_profile(_raw(name), where=f"chips/{name}.yaml")
+    return parse_profile(_raw(name, folder), where=f"chips/{name}.yaml")
 
 
 def parse_profile(raw: dict[str, Any], *, where: str) -> Profile:
@@ -202,15 +227,36 @@ def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _raw(name: str) -> dict[str, Any]:
-    raw = yaml.load((_folder() / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_LOADER)
+def _raw(name: str, folder: Path | None) -> dict[str, Any]:
+    own = None if folder is None else folder / f"{name}.yaml"
+    path = own if own is not None and own.is_file() else _shipped() / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(profile_names(folder))
+        raise ConfigError(f"there is no chip profile {name!r}", hint=f"known: {known}")
+    where = f"chips/{name}.yaml"
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: {error}") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"chips/{name}.yaml: expected a mapping")
-    below = raw.pop("extends", None)
-    return _merged(_raw(below), raw) if below else raw
+        raise ConfigError(f"{where}: expected a mapping")
+    if raw.get("extends") == name:
+        raise ConfigError(f"{where} extends itself", hint="extend one of the shipped profiles")
+    return merged_profile(raw, folder)
 
 
-def _folder() -> Any:  # noqa: ANN401  importlib's Traversable moved between versions
+def merged_profile(raw: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """The mapping of a profile's file, with what it extends below it.
+
+    Raises:
+        ConfigError: it extends a profile that there is not.
+    """
+    below = raw.get("extends")
+    own = {key: value for key, value in raw.items() if key != "extends"}
+    return own if below is None else _merged(_raw(below, folder), own)
+
+
+def _shipped() -> Any:  # noqa: ANN401  importlib's Traversable moved between versions
     return files("hil.rigs") / "chips"
 
 

@@ -1,0 +1,262 @@
+"""Which knobs of a chip profile make the model answer as the part did.
+
+Every candidate is asked the very questions that the part was asked. A knob is settled if another
+setting would have shown; if all its settings answer alike, it stays open, and that is said.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from hil.emulator.chip import load_profile
+from hil.emulator.chip.engine import FORMS
+from hil.emulator.chip.forms import format_modes
+from hil.emulator.chip.knobs import Knobs
+from hil.silicon.asking import in_words
+from hil.silicon.irreversible import irreversible_cases
+from hil.silicon.observe import observe
+from hil.silicon.simulated import SimulatedAsker, likeness
+from hil.wire.atecc import Opcode, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hil.emulator.chip import Profile
+    from hil.silicon.record import Characterization
+
+__all__ = ["Fit", "Settled", "fit", "settings"]
+
+_STATUSES = tuple(
+    int(status) for status in (Status.PARSE, Status.EXECUTION, Status.MISCOMPARE, Status.ECC_FAULT)
+)
+_NUMBERS: Mapping[str, tuple[int, ...]] = {
+    "io_buffer_bytes": (155, 151, 71),
+    "lock_crc_mismatch": _STATUSES,
+    "mac_mismatch": _STATUSES,
+    "address_beyond": _STATUSES,
+    "empty_private_slot": _STATUSES,
+    "invalid_public_key": _STATUSES,
+    "gpio_on_i2c": _STATUSES,
+    "data_fill": (0x00, 0xFF),
+    "sha_context_header": (36, 40),
+    "ecc_fault_per_million": (0,),
+}
+"""Believable settings of the knobs that are numbers; a rate cannot be told from a few answers."""
+_NEVER_SHOWN = frozenset(
+    {
+        "read_after_partial_command",
+        "reserved_word_address",
+        "surplus_bytes",
+        "lock_crc_mismatch",
+        "lock_data_before_config",
+        "ecc_fault_per_million",
+        "secure_boot_prohibit",
+    }
+)
+"""Knobs that show only in what no characterization sends: malformed transactions, locks, a boot that is
+prohibited; and a rate."""
+_IRREVERSIBLE = frozenset(
+    {
+        "mac_mismatch",
+        "update_extra_before_config_lock",
+        "derive_key_no_mac_flag",
+        "derive_key_bit13_before_data_lock",
+        "pub_info_on_other_key_types",
+        "unvalidated_parent",
+    }
+)
+"""Knobs of commands that change the part for good."""
+_PASSES = 3
+
+
+def settings(knob: str) -> tuple[Any, ...]:
+    """Every setting of a knob that is tried."""
+    if knob in _NUMBERS:
+        return _NUMBERS[knob]
+    hint = _HINTS[knob]
+    return (True, False) if hint is bool else typing.get_args(hint)
+
+
+_HINTS = typing.get_type_hints(Knobs)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One knob and what is known of it.
+
+    Attributes:
+        knob: its name.
+        value: its setting in the twin.
+        evidence: observations that another setting would have made different; none if it is open.
+        others: settings that what was observed leaves possible besides ``value``.
+    """
+
+    knob: str
+    value: Any
+    evidence: tuple[str, ...]
+    others: tuple[Any, ...]
+
+    @property
+    def open(self) -> bool:
+        """Whether any other setting would fit as well."""
+        return bool(self.others)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A profile that answers as the part did, as far as profiles can.
+
+    Attributes:
+        profile: with knobs, commands and revision as observed.
+        knobs: each knob.
+        commands: labels of commands whose modes differ from the base profile's.
+        unexplained: observations that no setting of any knob reproduces.
+        compared: how many observations were laid beside the model's.
+    """
+
+    profile: Profile
+    knobs: tuple[Settled, ...]
+    commands: tuple[str, ...]
+    unexplained: tuple[str, ...]
+    compared: int
+
+
+def fit(seen: Characterization, progress: Callable[[str], None] | None = None) -> Fit:
+    """Find the knobs.
+
+    Args:
+        seen: a part's characterization.
+        progress: called with the knob that is tried.
+    """
+    wanted = {
+        key: entry
+        for key, entry in seen.observed.entries.items()
+        if isinstance(entry, str)
+        and key not in seen.content
+        and not key.startswith(("Configuration", "Random | statistics"))
+    }
+    revision = bytes.fromhex(seen.observed.revision).hex(" ")
+    base = load_profile(seen.observed.part)
+    profile = replace(base, revision=revision, time_scale=1.0)
+    said = _predict(profile, seen)
+    wanted = {key: text for key, text in wanted.items() if key in said}
+    profile = _fit_knobs(profile, seen, wanted, progress)
+    # What no knob explains may be a mode that the part lacks, or has; then the knobs once more.
+    profile, changed = _fit_commands(profile, _predict(profile, seen), wanted, seen)
+    if changed:
+        profile = _fit_knobs(profile, seen, wanted, progress)
+    final = _predict(profile, seen)
+    knobs = tuple(_judge(name, profile, final, wanted, seen) for name in Knobs.__struct_fields__)
+    unexplained = tuple(key for key, text in wanted.items() if final.get(key) != text)
+    return Fit(profile, knobs, changed, unexplained, len(wanted))
+
+
+def _predict(profile: Profile, seen: Characterization) -> dict[str, str]:
+    memory = likeness(profile, seen.config, seen.keys)
+    asker = SimulatedAsker(profile, memory)
+    said = observe(asker, seen.config, seen.keys).entries
+    if seen.irreversible:
+        for group, case, _, _, setup, command in irreversible_cases(seen.config, seen.keys):
+            with asker.scene():
+                for before in setup:
+                    asker.ask(before)
+                said[f"{group} | {case}"] = in_words(asker.ask(command))
+    return said
+
+
+def _tried(knob: str, seen: Characterization) -> tuple[Any, ...]:
+    """The settings of a knob that could show in what was observed."""
+    hidden = knob in _NEVER_SHOWN or (knob in _IRREVERSIBLE and not seen.irreversible)
+    return () if hidden else settings(knob)
+
+
+def _wrong(said: Mapping[str, str], wanted: Mapping[str, str]) -> int:
+    return sum(said.get(key) != text for key, text in wanted.items())
+
+
+def _fit_commands(
+    profile: Profile, said: Mapping[str, str], wanted: Mapping[str, str], seen: Characterization
+) -> tuple[Profile, tuple[str, ...]]:
+    """Of the modes that still differ: those that answered 03 each time go, those that did not come."""
+    answers: dict[int, set[str]] = {}
+    predicted: dict[int, set[str]] = {}
+    for key, text in wanted.items():
+        if key in seen.shown and not key.endswith("TempKey after"):
+            answers.setdefault(seen.shown[key], set()).add(text)
+            predicted.setdefault(seen.shown[key], set()).add(said[key])
+    refused = {"status 03"}
+    modes = set(profile.modes)
+    for mode, texts in answers.items():
+        if texts == refused and predicted[mode] != refused:
+            modes.discard(mode)
+        elif texts != refused and predicted[mode] == refused and mode in FORMS[profile.family]:
+            modes.add(mode)
+    commands: dict[str, str] = {}
+    changed = []
+    for opcode in Opcode:
+        own = [mode & 0xFF for mode in modes if mode >> 8 == opcode]
+        before = [mode & 0xFF for mode in profile.modes if mode >> 8 == opcode]
+        if set(own) == set(before):
+            if own:
+                commands[opcode.label] = profile.commands[opcode.label]
+            continue
+        changed.append(opcode.label)
+        if own:
+            commands[opcode.label] = format_modes(own)
+    return replace(profile, commands=commands), tuple(changed)
+
+
+def _fit_knobs(
+    profile: Profile,
+    seen: Characterization,
+    wanted: Mapping[str, str],
+    progress: Callable[[str], None] | None,
+) -> Profile:
+    """One knob after the other, the best setting each, until nothing gets better."""
+    best = _wrong(_predict(profile, seen), wanted)
+    for _ in range(_PASSES):
+        before = best
+        for name in Knobs.__struct_fields__:
+            if not best:
+                return profile
+            if progress is not None:
+                progress(f"{name}: {best} of {len(wanted)} observations differ")
+            for value in _tried(name, seen):
+                if value == getattr(profile.knobs, name):
+                    continue
+                other = replace(profile, knobs=replace(profile.knobs, **{name: value}))
+                wrong = _wrong(_predict(other, seen), wanted)
+                if wrong < best:
+                    best, profile = wrong, other
+        if best == before:
+            break
+    return profile
+
+
+def _judge(
+    name: str,
+    profile: Profile,
+    final: Mapping[str, str],
+    wanted: Mapping[str, str],
+    seen: Characterization,
+) -> Settled:
+    """Whether another setting of a knob would have shown, and in what."""
+    value = getattr(profile.knobs, name)
+    evidence: dict[str, None] = {}
+    tried = _tried(name, seen)
+    others = [other for other in settings(name) if other != value and other not in tried]
+    for other in tried:
+        if other == value:
+            continue
+        said = _predict(replace(profile, knobs=replace(profile.knobs, **{name: other})), seen)
+        shows = [key for key in wanted if said.get(key) != final.get(key)]
+        against = [key for key in shows if final.get(key) == wanted[key]]
+        if not against:
+            others.append(other)
+        for key in against[:1]:
+            evidence[f"{key}: {wanted[key]}, and not {said.get(key)} as with {other}"] = None
+    return Settled(name, value, tuple(evidence), tuple(others))
