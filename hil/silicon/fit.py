@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
@@ -16,9 +16,11 @@ from hil.emulator.chip import load_profile
 from hil.emulator.chip.engine import FORMS
 from hil.emulator.chip.forms import format_modes
 from hil.emulator.chip.knobs import Knobs
+from hil.guard.slotrules import SlotRules
 from hil.silicon.asking import in_words
 from hil.silicon.irreversible import irreversible_cases
-from hil.silicon.observe import observe
+from hil.silicon.observe import Observed, kit_of, play, survival
+from hil.silicon.scenes import scenes
 from hil.silicon.simulated import SimulatedAsker, likeness
 from hil.wire.atecc import Opcode, Status
 
@@ -142,30 +144,86 @@ def fit(seen: Characterization, progress: Callable[[str], None] | None = None) -
     revision = bytes.fromhex(seen.observed.revision).hex(" ")
     base = load_profile(seen.observed.part)
     profile = replace(base, revision=revision, time_scale=1.0)
-    said = _predict(profile, seen)
-    wanted = {key: text for key, text in wanted.items() if key in said}
-    profile = _fit_knobs(profile, seen, wanted, progress)
+    model = _Model(seen, profile)
+    wanted = {key: text for key, text in wanted.items() if key in model.answers}
+    _fit_knobs(model, wanted, seen, progress)
     # What no knob explains may be a mode that the part lacks, or has; then the knobs once more.
-    profile, changed = _fit_commands(profile, _predict(profile, seen), wanted, seen)
+    profile, changed = _fit_commands(model.profile, model.answers, wanted, seen)
     if changed:
-        profile = _fit_knobs(profile, seen, wanted, progress)
-    final = _predict(profile, seen)
-    knobs = tuple(_judge(name, profile, final, wanted, seen) for name in Knobs.__struct_fields__)
-    unexplained = tuple(key for key, text in wanted.items() if final.get(key) != text)
-    return Fit(profile, knobs, changed, unexplained, len(wanted))
+        model.take(profile)
+        _fit_knobs(model, wanted, seen, progress)
+    knobs = tuple(_judge(name, model, wanted, seen) for name in Knobs.__struct_fields__)
+    unexplained = tuple(key for key, text in wanted.items() if model.answers.get(key) != text)
+    return Fit(model.profile, knobs, changed, unexplained, len(wanted))
 
 
-def _predict(profile: Profile, seen: Characterization) -> dict[str, str]:
-    memory = likeness(profile, seen.config, seen.keys)
-    asker = SimulatedAsker(profile, memory)
-    said = observe(asker, seen.config, seen.keys).entries
-    if seen.irreversible:
-        for group, case, _, _, setup, command in irreversible_cases(seen.config, seen.keys):
+class _Watched:
+    """Knobs that remember which of them were asked for."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._knobs = knobs
+        self.asked: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (knobs have several types)
+        self.asked.add(name)
+        return getattr(self._knobs, name)
+
+
+class _Model:
+    """What a profile answers to the questions that a part was asked.
+
+    Scenes are independent: each begins asleep. So a knob can change the answers of those scenes alone in
+    which the model asks for it, and only they are played again for another setting.
+
+    Args:
+        seen: the part's characterization.
+        profile: the first candidate.
+    """
+
+    def __init__(self, seen: Characterization, profile: Profile) -> None:
+        self._seen = seen
+        self._scenes = scenes(kit_of(seen.config, seen.keys))
+        self._rules = SlotRules.of(seen.config)
+        self.take(profile)
+
+    def take(self, profile: Profile) -> None:
+        """Make this the candidate, and find out which scenes ask for which knob."""
+        self.profile = profile
+        watched = _Watched(profile.knobs)
+        asker = self._asker(replace(profile, knobs=cast(Knobs, watched)))
+        always = set(watched.asked)  # what a part is made with
+        found = Observed()
+        self._asks: list[set[str]] = []
+        for scene in self._scenes:
+            watched.asked.clear()
+            play(asker, scene, self._rules, found)
+            self._asks.append(watched.asked | always)
+        self._rest(asker, found)
+        self.answers = found.entries
+
+    def other(self, **knobs: Any) -> dict[str, str]:  # noqa: ANN401  (knobs have several types)
+        """The answers with some knobs at another setting."""
+        asker = self._asker(replace(self.profile, knobs=replace(self.profile.knobs, **knobs)))
+        found = Observed()
+        for scene, asks in zip(self._scenes, self._asks, strict=True):
+            if asks & knobs.keys():
+                play(asker, scene, self._rules, found)
+        self._rest(asker, found)
+        return {**self.answers, **found.entries}
+
+    def _asker(self, profile: Profile) -> SimulatedAsker:
+        return SimulatedAsker(profile, likeness(profile, self._seen.config, self._seen.keys))
+
+    def _rest(self, asker: SimulatedAsker, found: Observed) -> None:
+        """What is no scene, or changes the part for good and therefore comes last."""
+        survival(asker, found)
+        if not self._seen.irreversible:
+            return
+        for group, case, _, _, setup, command in irreversible_cases(self._seen.config, self._seen.keys):
             with asker.scene():
                 for before in setup:
                     asker.ask(before)
-                said[f"{group} | {case}"] = in_words(asker.ask(command))
-    return said
+                found.entries[f"{group} | {case}"] = in_words(asker.ask(command))
 
 
 def _tried(knob: str, seen: Characterization) -> tuple[Any, ...]:
@@ -211,50 +269,42 @@ def _fit_commands(
 
 
 def _fit_knobs(
-    profile: Profile,
-    seen: Characterization,
+    model: _Model,
     wanted: Mapping[str, str],
+    seen: Characterization,
     progress: Callable[[str], None] | None,
-) -> Profile:
+) -> None:
     """One knob after the other, the best setting each, until nothing gets better."""
-    best = _wrong(_predict(profile, seen), wanted)
+    best = _wrong(model.answers, wanted)
     for _ in range(_PASSES):
         before = best
         for name in Knobs.__struct_fields__:
             if not best:
-                return profile
+                return
             if progress is not None:
                 progress(f"{name}: {best} of {len(wanted)} observations differ")
-            for value in _tried(name, seen):
-                if value == getattr(profile.knobs, name):
-                    continue
-                other = replace(profile, knobs=replace(profile.knobs, **{name: value}))
-                wrong = _wrong(_predict(other, seen), wanted)
-                if wrong < best:
-                    best, profile = wrong, other
+            present = getattr(model.profile.knobs, name)
+            values = [value for value in _tried(name, seen) if value != present]
+            scores = [(_wrong(model.other(**{name: value}), wanted), value) for value in values]
+            wrong, value = min(scores, key=lambda score: score[0], default=(best, present))
+            if wrong < best:
+                best = wrong
+                model.take(replace(model.profile, knobs=replace(model.profile.knobs, **{name: value})))
         if best == before:
-            break
-    return profile
+            return
 
 
-def _judge(
-    name: str,
-    profile: Profile,
-    final: Mapping[str, str],
-    wanted: Mapping[str, str],
-    seen: Characterization,
-) -> Settled:
+def _judge(name: str, model: _Model, wanted: Mapping[str, str], seen: Characterization) -> Settled:
     """Whether another setting of a knob would have shown, and in what."""
-    value = getattr(profile.knobs, name)
+    value, final = getattr(model.profile.knobs, name), model.answers
     evidence: dict[str, None] = {}
     tried = _tried(name, seen)
     others = [other for other in settings(name) if other != value and other not in tried]
     for other in tried:
         if other == value:
             continue
-        said = _predict(replace(profile, knobs=replace(profile.knobs, **{name: other})), seen)
-        shows = [key for key in wanted if said.get(key) != final.get(key)]
-        against = [key for key in shows if final.get(key) == wanted[key]]
+        said = model.other(**{name: other})
+        against = [key for key in wanted if said.get(key) != final.get(key) and final.get(key) == wanted[key]]
         if not against:
             others.append(other)
         for key in against[:1]:

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from hil.silicon.asking import Asker
     from hil.silicon.scene import Scene
 
-__all__ = ["PER_DIE", "Observed", "config_entries", "flags", "key_slots", "observe"]
+__all__ = [
+    "PER_DIE",
+    "Observed",
+    "config_entries",
+    "flags",
+    "key_slots",
+    "kit_of",
+    "observe",
+    "play",
+    "survival",
+]
 
 PER_DIE = {2, 3, 8, 9, 10, 11, 13, 14}
 """Bytes of the configuration zone that differ from die to die: serial number, trim bits."""
@@ -62,29 +72,35 @@ def observe(
         DeviceError: the element cannot be woken any more.
     """
     seen = Observed()
-    zone = ConfigZone.from_bytes(config)
-    kit = Kit(roles_of(zone, keys), zone.serial)
+    kit = kit_of(config, keys)
     rules = SlotRules.of(config)
     group = ""
     for scene in scenes(kit):
         if scene.group != group and progress is not None:
             progress(scene.group)
         group = scene.group
-        _play(asker, scene, rules, seen)
+        play(asker, scene, rules, seen)
     if progress is not None:
         progress("Survival")
-    _survival(asker, seen)
+    survival(asker, seen)
     for role, slot in zip(kit.roles.__struct_fields__, _values(kit), strict=True):
         if slot is None:
             seen.unobservable[f"{role} slot"] = "the configuration has no slot that can play this part"
     return seen
 
 
+def kit_of(config: bytes, keys: Mapping[int, bool]) -> Kit:
+    """What scenes for a part with this configuration and these keys are made of."""
+    zone = ConfigZone.from_bytes(config)
+    return Kit(roles_of(zone, keys), zone.serial)
+
+
 def _values(kit: Kit) -> list[int | None]:
     return [getattr(kit.roles, name) for name in kit.roles.__struct_fields__]
 
 
-def _play(asker: Asker, scene: Scene, rules: SlotRules, seen: Observed) -> None:
+def play(asker: Asker, scene: Scene, rules: SlotRules, seen: Observed) -> None:
+    """One scene; what would change the part for good is left out, and said to be."""
     for command in (*scene.setup, scene.probe):
         operation = classify_on(command, rules)
         if operation is not None:  # also the guard would refuse it; here the reason is kept
@@ -133,7 +149,7 @@ def _events(asker: Asker) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "power cycle", asker.power_cycle
 
 
-def _survival(asker: Asker, seen: Observed) -> None:
+def survival(asker: Asker, seen: Observed) -> None:
     """TempKey, MsgDigBuf, the SHA context and the latch over idle, sleep, watchdog and power."""
     verify = Command(Opcode.VERIFY, 0x22, 4, SIGNATURE + POINT)
     start, end = Command(Opcode.SHA, 0x00), Command(Opcode.SHA, 0x02)
