@@ -26,6 +26,11 @@ __all__ = ["command", "show_progress"]
     type=click.Choice(PREPARED),
     help="Bring an emulated part to this state first; else it is as delivered.",
 )
+@click.option(
+    "--vary-bus",
+    is_flag=True,
+    help="Find the wake threshold: the board's configuration is changed for it, and changed back.",
+)
 @click.option("--irreversible", is_flag=True, help="Also what changes the part for good; it is used up.")
 @click.option(
     "--allow-irreversible", metavar="SERIAL", multiple=True, help="The part that may be used up; repeatable."
@@ -38,6 +43,7 @@ def command(
     out: Path,
     samples: int,
     prepare: str | None,
+    vary_bus: bool,
     irreversible: bool,
     allow_irreversible: tuple[str, ...],
     runs: Path | None,
@@ -54,9 +60,8 @@ def command(
     allowed = frozenset(serial.lower() for serial in allow_irreversible)
     with one_rig(rig, runs=kept, prepare=prepare, allow_irreversible=allowed) as opened:
         need(opened, "i2c")
-        seen = characterize(
-            subject_of(opened), samples=samples, irreversible=irreversible, progress=show_progress
-        )
+        subject = subject_of(opened, vary_bus=vary_bus)
+        seen = characterize(subject, samples=samples, irreversible=irreversible, progress=show_progress)
         show_progress("")
     save(out, seen)
     base = seen.observed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hil import rigfile
 from hil.element.device import Element
 from hil.element.timing import Pace
-from hil.errors import DeviceError
+from hil.errors import DeviceError, UsageError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
 from hil.measure.statistics import Sample
@@ -22,6 +22,7 @@ from hil.silicon.randomness import BLOCKS, judge
 from hil.silicon.record import Characterization
 from hil.silicon.roles import roles_of
 from hil.silicon.stopwatch import Stopwatch
+from hil.silicon.wake import wake_threshold
 from hil.wire.atecc import Command, Opcode
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Subject:
         calendar: date and time.
         guard: what gives permits.
         cycle_power: switches the power off and on; None if nobody can.
+        find_threshold: see :func:`hil.silicon.wake.wake_threshold`; None if it was not asked for.
     """
 
     rig: str
@@ -74,10 +76,21 @@ class Subject:
     calendar: Calendar
     guard: Guard
     cycle_power: Callable[[], None] | None
+    find_threshold: Callable[[], tuple[float, float]] | None = None
 
 
-def subject_of(rig: Rig) -> Subject:
-    """The element of an opened rig that offers its bus."""
+def subject_of(rig: Rig, *, vary_bus: bool = False) -> Subject:
+    """The element of an opened rig that offers its bus.
+
+    Args:
+        rig: the rig.
+        vary_bus: let the board's firmware run the bus at several speeds.
+
+    Raises:
+        UsageError: ``vary_bus``, and the bus has one speed.
+    """
+    if vary_bus and (rig.mongoose_board is None or rig.file.bus.kind != "board"):
+        raise UsageError(f"{rig.name}: only a bus behind Mongoose OS can be run at several speeds")
     rig.need_start()
     return Subject(
         rig.name,
@@ -91,6 +104,7 @@ def subject_of(rig: Rig) -> Subject:
         calendar=rig.calendar,
         guard=rig.guard,
         cycle_power=rig.power_cycle if rigfile.missing(rig.file, {"power"}) is None else None,
+        find_threshold=(lambda: wake_threshold(rig)) if vary_bus else None,
     )
 
 
@@ -141,7 +155,13 @@ def characterize(
         unobservable["Watchdog | period"] = "it had not put the element to sleep after the longest time tried"
     else:
         entries["Watchdog | period"] = Timing(Sample(((period[0] + period[1]) / 2,), deterministic=True))
-    unobservable["Wake | threshold"] = "not observable here: the wake pulse has one length"
+    wake = None
+    if subject.find_threshold is None:
+        unobservable["Wake | threshold"] = "not observable here: the bus ran at one speed (--vary-bus)"
+    else:
+        _tell(progress, "Wake")
+        wake = subject.find_threshold()
+        entries["Wake | threshold"] = f"{wake[0]:.0f} us wake it, {wake[1]:.0f} us do not"
     _check_unchanged(config, element.read_config())
     if irreversible:
         _tell(progress, "Irreversible")
@@ -171,6 +191,7 @@ def characterize(
         content=frozenset(seen.content),
         shown=seen.shown,
         watchdog_us=period,
+        wake_us=wake,
         irreversible=irreversible,
     )
 

@@ -72,6 +72,7 @@ _IRREVERSIBLE = frozenset(
     }
 )
 """Knobs of commands that change the part for good."""
+_OPCODES = frozenset(int(opcode) for opcode in Opcode)
 _PASSES = 3
 
 
@@ -198,7 +199,7 @@ class _Model:
             watched.asked.clear()
             play(asker, scene, self._rules, found)
             self._asks.append(watched.asked | always)
-        self._rest(asker, found)
+        self._rest(asker, found, frozenset(range(0x100)))
         self.answers = found.entries
 
     def other(self, **knobs: Any) -> dict[str, str]:  # noqa: ANN401  (knobs have several types)
@@ -208,18 +209,20 @@ class _Model:
         for scene, asks in zip(self._scenes, self._asks, strict=True):
             if asks & knobs.keys():
                 play(asker, scene, self._rules, found)
-        self._rest(asker, found)
+        self._rest(asker, found, _OPCODES)  # no knob gives an opcode to a part
         return {**self.answers, **found.entries}
 
     def _asker(self, profile: Profile) -> SimulatedAsker:
         return SimulatedAsker(profile, likeness(profile, self._seen.config, self._seen.keys))
 
-    def _rest(self, asker: SimulatedAsker, found: Observed) -> None:
+    def _rest(self, asker: SimulatedAsker, found: Observed, opcodes: frozenset[int]) -> None:
         """What is no scene, or changes the part for good and therefore comes last."""
         survival(asker, found)
         if not self._seen.irreversible:
             return
         for group, case, _, _, setup, command in irreversible_cases(self._seen.config, self._seen.keys):
+            if command.opcode not in opcodes:
+                continue
             with asker.scene():
                 for before in setup:
                     asker.ask(before)

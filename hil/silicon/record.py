@@ -35,6 +35,7 @@ class Characterization:
         content: keys of observations that depend on what the part's slots held.
         shown: command and mode (``opcode << 8 | param1``) behind an observation.
         watchdog_us: between what times the watchdog fired, or None if it did not.
+        wake_us: the shortest wake pulse that woke it and the longest that did not (0: all did), if tried.
         irreversible: the irreversible set was observed as well.
     """
 
@@ -49,6 +50,7 @@ class Characterization:
     content: frozenset[str] = frozenset()
     shown: Mapping[str, int] = field(default_factory=dict)
     watchdog_us: tuple[float, float] | None = None
+    wake_us: tuple[float, float] | None = None
     irreversible: bool = False
 
 
@@ -73,6 +75,7 @@ def save(path: Path, seen: Characterization) -> None:
         "config": seen.config.hex(),
         "keys": {str(slot): valid for slot, valid in seen.keys.items()},
         "watchdog_us": seen.watchdog_us,
+        "wake_us": seen.wake_us,
         "resolution_us": base.resolution_us,
         "irreversible": seen.irreversible,
         "entries": {key: entry_row(entry) for key, entry in base.entries.items()},
@@ -98,7 +101,7 @@ def load(path: Path) -> Characterization:
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if row["characterization"] > FORMAT:
             raise ConfigError(f"{path}: written by a newer version of hil")
-        watchdog = row["watchdog_us"]
+        watchdog, wake = row["watchdog_us"], row["wake_us"]
         return Characterization(
             Baseline(
                 row["part"],
@@ -118,6 +121,7 @@ def load(path: Path) -> Characterization:
             content=frozenset(row["content"]),
             shown={key: int(value, 16) for key, value in row["shown"].items()},
             watchdog_us=None if watchdog is None else (watchdog[0], watchdog[1]),
+            wake_us=None if wake is None else (wake[0], wake[1]),
             irreversible=row["irreversible"],
         )
     except OSError as error:

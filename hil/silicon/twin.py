@@ -76,6 +76,10 @@ def profile_text(name: str, seen: Characterization, found: Fit) -> str:
     raw["times"] = {"commands": _times(found.profile, seen)}
     if seen.watchdog_us is not None:
         raw["watchdog"] = _watchdog(found.profile, seen.watchdog_us, long=bool(seen.config[19] & 4))
+    if seen.wake_us is not None:
+        shortest, failed = seen.wake_us
+        threshold = (shortest * failed) ** 0.5 if failed else min(shortest, found.profile.wake.threshold_us)
+        raw["wake"] = {"threshold_us": round(threshold)}
     raw["knobs"] = {knob.knob: knob.value for knob in found.knobs}
     raw["evidence"] = {knob.knob: "; ".join(knob.evidence[:_SHOWN]) for knob in found.knobs if knob.evidence}
     raw["open"] = [knob.knob for knob in found.knobs if knob.open]

@@ -2,7 +2,7 @@
 
 HIL_MISFORTUNES is JSON: rig to ``{"what": …, "at": number of the test that is struck}``. What can
 happen: ``kill`` the process that owns the rig or ``unplug`` its ports, once or (``…-again``) at every
-attempt; the computer is ``slow``; the element is ``element-slow``; a test does ``fail``.
+attempt; the computer is ``slow``; the element is ``element-broken``; a test does ``fail``.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     rig = item.funcargs["rig"]  # type: ignore[attr-defined]
     if what == "slow":
         WallClock().sleep(20_000)
-    elif what == "element-slow":
-        if _count[name] == 1:
-            rig.emulated.element.chip.faults.add("slow")
+    elif what == "element-broken":
+        faults = rig.emulated.element.chip.faults  # tests exchange the part: each of them is broken
+        if "random-stuck" not in faults.names:
+            faults.add("random-stuck")
     elif not _is_due(name, what, planned["at"]):
         return
     elif what.startswith("kill"):

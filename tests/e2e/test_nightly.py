@@ -57,9 +57,9 @@ def check_rig(run: Run, rig: str, what: str | None, expected: int) -> None:
         assert verdicts[Verdict.FAIL] == 1, (rig, what, verdicts)
         assert (errors, retried) == ([], []), "what failed is not tried again"
     else:
-        assert what == "element-slow"
+        assert what == "element-broken"
         assert verdicts[Verdict.FAIL] >= 1, (rig, what, verdicts)
-        assert (errors, retried) == ([], []), "a slow element is the product's fault"
+        assert (errors, retried) == ([], []), "a broken element is the product's fault"
     assert (rig in run.aside) == (what in AGAIN)
 
 
@@ -123,7 +123,7 @@ def test_every_verdict_is_right_whatever_happens_to_the_rigs(tmp_path: Path) -> 
 def test_a_night_of_24_rigs_runs_to_its_end(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     bench = Bench(tmp_path / "bench", 24)
-    kinds = ["kill", "kill", "kill-again", "unplug", "unplug-again", "slow", "slow", "element-slow", "fail"]
+    kinds = ["kill", "kill", "kill-again", "unplug", "unplug-again", "slow", "slow", "element-broken", "fail"]
     struck = draw.sample(bench.names, len(kinds))
     misfortunes: dict[str, dict[str, Any]] = {
         rig: {"what": what, "at": draw.randint(1, 10)} for rig, what in zip(struck, kinds, strict=True)

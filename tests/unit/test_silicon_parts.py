@@ -12,6 +12,7 @@ from hil.element.configzone import ConfigZone
 from hil.emulator.chip import Memory, load_profile
 from hil.errors import ConfigError, UsageError
 from hil.measure.statistics import Sample
+from hil.oneshot import one_rig
 from hil.silicon.asking import in_words
 from hil.silicon.characterize import characterize
 from hil.silicon.observe import config_entries, flags
@@ -20,6 +21,7 @@ from hil.silicon.randomness import BLOCKS, judge
 from hil.silicon.record import load, save
 from hil.silicon.roles import Roles, roles_of
 from hil.silicon.scene import FIXED, POINT, SIGNATURE
+from hil.silicon.wake import wake_threshold
 from hil.wire.serials import reserved_serial
 from tests.unit.silicon_bench import Bench
 
@@ -138,6 +140,23 @@ def test_the_watchdog_is_found_between_the_bounds(tmp_path: Path) -> None:
         long = watchdog_us(element, long=True)
     assert long is not None
     assert long[0] <= 13_000_000 <= long[1] + 1_500
+
+
+@pytest.mark.parametrize(
+    ("name", "woke", "not_"),
+    [("emulated-esp8266-atecc508a", 60.0, 40.0), ("emulated-esp32-atecc608b", 30.0, 25.0)],
+)
+def test_the_wake_threshold_is_found_where_the_bus_has_several_speeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, woke: float, not_: float
+) -> None:
+    """60 us on a 508A; a 608 wakes by traffic of about 300 kHz."""
+    monkeypatch.setenv("HIL_HOME", str(tmp_path))
+    with one_rig(name) as opened:
+        before = opened.booted_board().config_get("i2c")
+        shortest, failed = wake_threshold(opened)
+        assert opened.booted_board().config_get("i2c") == before, "the board is as it was"
+        assert opened.element.info_revision()
+    assert (round(shortest), round(failed)) == (round(woke), round(not_))
 
 
 def test_what_coarse_polls_add_is_taken_out_of_the_spread() -> None:
