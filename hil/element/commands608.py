@@ -17,7 +17,7 @@ from hil.element.zones import SLOT_SIZES, check_length, check_slot
 from hil.errors import ElementError, UsageError
 from hil.wire.atecc import STATUS_MEANING, Command, Opcode, Status
 
-__all__ = ["Commands608", "KdfResult", "KdfSource", "KdfTarget", "SelfTest", "ShaTarget"]
+__all__ = ["Commands608", "KdfResult", "KdfSource", "KdfTarget", "SelfTest", "ShaTarget", "prf_details"]
 
 _TEMPKEY = 0xFFFF
 _P256 = 0x0004
@@ -72,6 +72,17 @@ class KdfResult(msgspec.Struct, frozen=True):
     def decrypted(self, io_key: bytes) -> bytes:
         """The clear output, by the IO protection key."""
         return SecretBytes(digests.encrypted_output(io_key, self.nonce, self.output))
+
+
+def prf_details(message_length: int, key_length: int, length: int, *, aead: bool = False) -> int:
+    """The details word of a PRF (DS608, KDF); arguments as of :meth:`Commands608.kdf_prf`.
+
+    Raises:
+        UsageError: no such key or result length.
+    """
+    if key_length not in (16, 32, 48, 64) or length not in (32, 64) or (aead and length != 64):
+        raise UsageError(f"PRF cannot make {length} bytes of a {key_length}-byte key with aead={aead}")
+    return message_length << 24 | aead << 9 | (length == 64) << 8 | (key_length // 16 - 1)
 
 
 class Commands608(Commands):
@@ -161,9 +172,7 @@ class Commands608(Commands):
             slot: which one, if it is in a slot.
             target: where the result goes.
         """
-        if key_length not in (16, 32, 48, 64) or length not in (32, 64) or (aead and length != 64):
-            raise UsageError(f"PRF cannot make {length} bytes of a {key_length}-byte key with aead={aead}")
-        details = len(message) << 24 | aead << 9 | (length == 64) << 8 | (key_length // 16 - 1)
+        details = prf_details(len(message), key_length, length, aead=aead)
         return self._kdf(0x00, source, slot, target, details, message, 32 if aead else length, aead)
 
     @discreet

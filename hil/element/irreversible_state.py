@@ -14,6 +14,7 @@ from hil.discretion import discreet
 from hil.element import digests
 from hil.element.change import change, covers, matched, retried, send_once
 from hil.element.commands import check_counter, check_public_slot
+from hil.element.commands608 import prf_details
 from hil.element.zones import check_length, check_slot
 from hil.errors import UsageError
 from hil.guard.operations import Operation
@@ -32,6 +33,7 @@ __all__ = [
     "derive_key",
     "hkdf_into_slot",
     "increment_counter",
+    "prf_into_slot",
     "set_key_validity",
     "update_extra",
     "update_selector",
@@ -171,11 +173,48 @@ def hkdf_into_slot(
         source: where the key is.
         source_slot: which slot, if the key is in one.
     """
+    details = len(message) << 24 | 0x02
+    _kdf_into_slot(
+        element, permit, 0x40 | source, check_slot(source_slot) | check_slot(slot) << 8, details, message
+    )
+
+
+def prf_into_slot(
+    element: Element,
+    slot: int,
+    message: bytes,
+    permit: Permit,
+    *,
+    source: KdfSource,
+    source_slot: int = 0,
+    key_length: int = 32,
+    length: int = 32,
+) -> None:
+    """TLS 1.2 PRF over a key into ``slot`` (608, KDF target 08).
+
+    Args:
+        element: the element.
+        slot: target slot.
+        message: label and seed, up to 123 bytes.
+        permit: for ``KDF_INTO_SLOT``.
+        source: where the key is.
+        source_slot: which slot, if the key is in one.
+        key_length: bytes of the key to use: 16, 32, 48 or 64.
+        length: 32 or 64 bytes of result.
+    """
+    details = prf_details(len(message), key_length, length)
+    _kdf_into_slot(
+        element, permit, 0x00 | source, check_slot(source_slot) | check_slot(slot) << 8, details, message
+    )
+
+
+def _kdf_into_slot(
+    element: Element, permit: Permit, mode: int, p2: int, details: int, message: bytes
+) -> None:
     if len(message) > 123:
         raise UsageError(f"KDF takes messages of up to 123 bytes, not {len(message)}")
-    details = len(message) << 24 | 0x02
-    p2 = check_slot(source_slot) | check_slot(slot) << 8
-    command = Command(Opcode.KDF, 0x40 | source | 0x08, p2, details.to_bytes(4, "little") + message)
+    slot = p2 >> 8
+    command = Command(Opcode.KDF, mode | 0x08, p2, details.to_bytes(4, "little") + message)
     covers(element, permit, Operation.KDF_INTO_SLOT, slot)
     with element.session():
         change(element, permit, [command])

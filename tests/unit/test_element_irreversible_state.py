@@ -216,6 +216,11 @@ CALLS: list[tuple[Operation, int | None, Callable[[Element, Permit], object]]] =
         lambda e, p: irreversible_state.hkdf_into_slot(e, 1, b"", p, source=KdfSource.TEMPKEY),
     ),
     (
+        Operation.KDF_INTO_SLOT,
+        1,
+        lambda e, p: irreversible_state.prf_into_slot(e, 1, b"", p, source=KdfSource.TEMPKEY),
+    ),
+    (
         Operation.KEY_VALIDITY,
         9,
         lambda e, p: irreversible_state.set_key_validity(e, 9, BLOCK, POINT, bytes(19), p),
@@ -294,6 +299,8 @@ BAD: list[Callable[[Element, Permit], object]] = [
     lambda e, p: irreversible_state.agree_into_slot(e, 16, POINT, p),
     lambda e, p: irreversible_state.agree_into_next_slot(e, 0, POINT[1:], p),
     lambda e, p: irreversible_state.hkdf_into_slot(e, 1, bytes(124), p, source=KdfSource.TEMPKEY),
+    lambda e, p: irreversible_state.prf_into_slot(e, 16, b"", p, source=KdfSource.TEMPKEY),
+    lambda e, p: irreversible_state.prf_into_slot(e, 1, b"", p, source=KdfSource.TEMPKEY, length=48),
     lambda e, p: irreversible_state.set_key_validity(e, 7, BLOCK, POINT, bytes(19), p),
     lambda e, p: irreversible_state.set_key_validity(e, 9, BLOCK, POINT, bytes(18), p),
     lambda e, p: irreversible_state.validate_by_certificate(e, 7, b"", b"", POINT, p),

@@ -236,6 +236,11 @@ def test_a_key_is_derived_into_a_slot(name: str) -> None:
         permit = b.allow(Operation.KDF_INTO_SLOT, 10)
         state.hkdf_into_slot(b.element, 10, b"label", permit, source=KdfSource.SLOT, source_slot=4)
         assert b.element.read_slot(10)[:32] == hmac.digest(KEY, b"label", "sha256")
+        permit = b.allow(Operation.KDF_INTO_SLOT, 9)
+        state.prf_into_slot(
+            b.element, 9, b"label", permit, source=KdfSource.SLOT, source_slot=4, key_length=16, length=64
+        )
+        assert b.element.read_slot(9)[:64] == digests.kdf_prf(KEY[:16], b"label", 64)
 
 
 @ON_608

@@ -54,6 +54,7 @@ FORGOTTEN = {
     "burn_use": "irreversible_state.burn_use(element, 7)",
     "agree_into_slot": "irreversible_state.agree_into_slot(element, 2, bytes(64))",
     "hkdf_into_slot": 'irreversible_state.hkdf_into_slot(element, 9, b"", source=KdfSource.TEMPKEY)',
+    "prf_into_slot": 'irreversible_state.prf_into_slot(element, 9, b"", source=KdfSource.TEMPKEY)',
     "set_key_validity": "irreversible_state.set_key_validity(element, 9, bytes(32), bytes(64), bytes(19))",
     "secure_boot_check_stored": "irreversible_boot.secure_boot_check_stored(element, bytes(32))",
     "secure_boot_check_stored_mac": (
