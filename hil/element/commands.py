@@ -343,6 +343,10 @@ class Commands(Transport):
     def sha_hmac_start(self, slot: int | None) -> None:
         """Begin an HMAC-SHA256 with the first 32 bytes of a slot as key, or of TempKey for None (608)."""
         self.identify()  # the end depends on the part, and on a 508A Info would break the HMAC off
+        if slot is None and self.is_508:
+            raise UsageError(
+                "a 508A takes the key of an HMAC from a slot", hint="it may look at p2's low bits"
+            )
         self.execute(Command(Opcode.SHA, 0x04, _TEMPKEY if slot is None else check_slot(slot)), 1)
 
     def sha_hmac_end(self, data: bytes = b"") -> bytes:

@@ -222,6 +222,10 @@ def test_an_hmac_is_keyed_by_temp_key(name: str) -> None:
         b.element.sha_hmac_start(None)
         b.element.sha_update(b"a mes")
         assert b.element.sha_hmac_end(b"sage") == hmac.digest(KEY, b"a message", "sha256")
+    with bench("atecc508a") as b:
+        with pytest.raises(UsageError, match="from a slot"):
+            b.element.sha_hmac_start(None)
+        assert sent(b, "SHA") == 0
 
 
 def shared(private: ec.EllipticCurvePrivateKey, public: bytes) -> bytes:
