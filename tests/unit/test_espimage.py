@@ -132,6 +132,14 @@ def test_a_merged_esp32_image_is_looked_at_where_the_rom_looks() -> None:
         check_image(b"\xff" * 0x2000, "esp32", 0)
 
 
+def test_an_image_that_ends_where_the_rom_begins_to_look_is_looked_at_from_its_start() -> None:
+    room = BOOT_OFFSET["esp32"]
+    image = marker_image("esp32", "mongoose-os").ljust(room, b"\xff")
+    check_image(image, "esp32", 0)
+    with pytest.raises(ConfigError):
+        check_image(image + b"\xff", "esp32", 0)
+
+
 def test_an_application_beyond_the_bootloader_has_to_be_an_image_itself() -> None:
     check_image(marker_image("esp32", "mongoose-os"), "esp32", 0x10000)
     with pytest.raises(ConfigError):

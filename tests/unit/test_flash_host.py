@@ -189,10 +189,17 @@ def test_a_wrong_image_is_refused_before_the_port_is_touched(port: FakePort, pro
     assert (program.calls, port.lent) == ([], 0)
 
 
-def test_an_image_that_does_not_fit_is_refused(port: FakePort, program: Program) -> None:
-    with pytest.raises(ConfigError, match="ends at 0x400050"):
-        flasher(port, program).write(IMAGE, 0x40_0000)
+@pytest.mark.parametrize(("size", "octets"), [("4MB", 0x40_0000), ("512KB", 0x8_0000)])
+def test_an_image_that_does_not_fit_is_refused(
+    port: FakePort, program: Program, size: str, octets: int
+) -> None:
+    program.says(FLASH_ID.replace("4MB", size))
+    with pytest.raises(
+        ConfigError, match=f"ends at 0x{octets + len(IMAGE):x}, the board's flash at 0x{octets:x}"
+    ):
+        flasher(port, program).write(IMAGE, octets)
     assert program.commands() == ["flash-id"]
+    assert flasher(port, program).identify().flash_size == octets
 
 
 def test_a_flash_that_reads_back_something_else_is_the_devices_fault(
