@@ -6,6 +6,7 @@ drops what is in flight.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Uart:
         """The part's clock against its nominal rate; a wrong crystal makes every rate wrong."""
         self.noise: Callable[[bytes], bytes] = lambda data: data
         """What the cable does to bytes, in either direction."""
+        self._total = 0
+        self._arrivals: deque[tuple[int, int]] = deque()
+        """For each piece that is not read yet: how many bytes had arrived with it, and when it did."""
         self._generation = 0
         self._to_host_free = 0
         self._to_part_free = 0
@@ -60,10 +64,31 @@ class Uart:
 
         def arrive() -> None:
             if generation == self._generation:
-                self.received += self.noise(_garbled(data, baud, self.host_baud))
-                self.arrived.set()
+                self._arrive(self.noise(_garbled(data, baud, self.host_baud)))
 
         self.world.at(self._to_host_free, arrive, f"{self.name} → host {len(data)} bytes")
+
+    def _arrive(self, data: bytes) -> None:
+        self._forget_what_was_read()
+        self.received += data
+        self._total += len(data)
+        self._arrivals.append((self._total, self.world.now))
+        self.arrived.set()
+
+    def first_arrival(self) -> tuple[int, int]:
+        """When the oldest bytes of :attr:`received` arrived, and how many of them did then."""
+        begin = self._forget_what_was_read()
+        if not self._arrivals:
+            return self.world.now, len(self.received)
+        end, at = self._arrivals[0]
+        return at, end - begin
+
+    def _forget_what_was_read(self) -> int:
+        """How many bytes were taken out of :attr:`received` so far; whoever reads just deletes them."""
+        begin = self._total - len(self.received)
+        while self._arrivals and self._arrivals[0][0] <= begin:
+            self._arrivals.popleft()
+        return begin
 
     @property
     def _rate(self) -> int:

@@ -36,6 +36,10 @@ class EmulatedLine(Protocol):
     @property
     def arrived(self) -> Signal: ...  # noqa: D102
 
+    def first_arrival(self) -> tuple[int, int]:
+        """When the oldest bytes of :attr:`received` arrived (world us), and how many of them did then."""
+        ...
+
     def host_write(self, data: bytes) -> None:
         """The host sends ``data``."""
         ...

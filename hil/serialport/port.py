@@ -100,9 +100,8 @@ class _InWorld:
         self._handle = handle
 
     def take(self, deadline: int) -> tuple[int, bytes]:
-        """What has arrived, read now."""
-        data = self._handle.read_by(deadline)
-        return self._handle.world.now, data
+        """What has arrived first, and when."""
+        return self._handle.read_by(deadline)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -118,8 +117,7 @@ class SerialPort:
 
     Attributes:
         physical: False only for ``emu://``.
-        arrived_at: when the bytes that :meth:`read` returned last had arrived, in clock us; for an
-            emulated line, when they were read.
+        arrived_at: when the bytes that :meth:`read` returned last had arrived, in clock us.
     """
 
     def __init__(self, handle: serial.Serial | protocol_emu.Serial, *, name: str, clock: Clock) -> None:

@@ -77,18 +77,21 @@ class Serial(SerialBase):
         del received[:size]
         return data
 
-    def read_by(self, deadline: int) -> bytes:
-        """All that has arrived, as soon as there is any; ``b""`` at ``deadline`` of the world's clock.
+    def read_by(self, deadline: int) -> tuple[int, bytes]:
+        """When the oldest bytes arrived, and all that did then; ``b""`` at ``deadline`` of the world's clock.
 
-        Like :meth:`read` with ``timeout``, without the way through floating-point seconds.
+        As soon as there are any. Nobody else keeps the times: a reader that comes late still gets them.
         """
         line = self._opened()
         received = line.received
         if not received and deadline > line.world.now:
             line.world.run_until(lambda: len(received) > 0, deadline)
-        data = bytes(received)
-        received.clear()
-        return data
+        if not received:
+            return line.world.now, b""
+        at, count = line.first_arrival()
+        data = bytes(received[:count])
+        del received[:count]
+        return at, data
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]  # pyserial takes any buffer; so do we
         """Send ``data``; returns at once, the line takes its time."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,28 @@ def test_a_read_with_a_past_deadline_only_looks(world: World, uart: Uart) -> Non
     assert port.read(world.now) == b"x"
     assert port.read(world.now) == b""
     assert world.now == 0
+
+
+def test_a_late_reader_gets_each_piece_with_the_time_of_its_arrival(world: World, uart: Uart) -> None:
+    port = serialport.open_port("emu://rig/board", clock=world)
+    for at, text in ((10_000, b"first"), (20_000, b"second"), (20_000, b" third"), (300_000, b"last")):
+        world.at(at, partial(uart.send, text), "the part speaks")
+    world.sleep(1_000_000)
+    pieces = []
+    while data := port.read(world.now):
+        pieces.append((port.arrived_at, data))
+    us = 10_000_000 / 115_200
+    assert pieces == [
+        (10_000 + int(5 * us), b"first"),
+        (20_000 + int(6 * us), b"second"),
+        (20_000 + int(6 * us) + int(6 * us), b" third"),
+        (300_000 + int(4 * us), b"last"),
+    ]
+    uart.send(b"half a line")
+    world.sleep(50_000)
+    del uart.received[:5]  # somebody else has read a part of it
+    assert port.read(world.now) == b"a line"
+    assert port.arrived_at == 1_000_000 + int(11 * us)
 
 
 def test_the_baud_rate_reaches_the_line_and_a_wrong_one_garbles(world: World, uart: Uart) -> None:
