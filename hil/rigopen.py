@@ -14,6 +14,7 @@ from hil.rig import Rig
 from hil.rigguard import lasting, policy_for
 from hil.riglock import RigLock
 from hil.rigrecord import description
+from hil.rigsignals import end_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,6 +85,8 @@ def unopened_rig(
         raise UsageError(f"{file.rig} is physical: faults are for emulated rigs")
     for secret in _secrets(file):
         journal.redactor.add(secret)
+    if not file.emulated:
+        end_in_order()
     with ExitStack() as stack:
         lock = stack.enter_context(RigLock(file))
         emulated: EmulatedRig | None = None
