@@ -79,7 +79,7 @@ class Power:
         Key(
             "Serial relays: lcus (also sold as NOYITO), numato, kmtronic, devantech, modbus. On the network: "
             "shelly-gen1, shelly-gen2, tasmota. command: programs of your own. gpio and the hid kinds need "
-            "the extra of that name. none: the rig cannot switch power.",
+            "the extra of that name. none: the rig cannot switch power, and its board is reset instead.",
             choices=(
                 "lcus",
                 "numato",

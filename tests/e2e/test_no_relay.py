@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hil import doctor, rigfile
+from hil import doctor, rigfile, serialport
 from hil.board.bootlog import ResetKind
-from hil.clock import Calendar
+from hil.clock import Calendar, World
+from hil.emulator.uart import Uart
 from hil.records.header import new_run
 from hil.rigfile import Power, capabilities
 from hil.rigopen import open_rig, unopened_rig
+from hil.rigreset import board_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,6 +119,25 @@ def test_a_board_without_power_blocks_with_what_to_check(tmp_path: Path, name: s
         assert not rig.running
         with pytest.raises(pytest.skip.Exception, match="was reset and stayed silent .* has it power"):
             rig.need_start()
+
+
+def test_the_line_that_resets_is_the_boards_own() -> None:
+    """A kit board on another port hangs on the same rig: its lines are left alone."""
+    with World() as world:
+        for name in ("kit", "board"):
+            serialport.register("bench", name, Uart(world, name))
+        try:
+            kit, board = (
+                serialport.open_port(f"emu://bench/{name}", clock=world) for name in ("kit", "board")
+            )
+        finally:
+            serialport.unregister("bench")
+        rig: Any = SimpleNamespace(
+            file=SimpleNamespace(board=SimpleNamespace(port="emu://bench/board")), ports=[kit, board]
+        )
+        assert board_port(rig) is board
+        rig.ports.remove(board)
+        assert board_port(rig) is None
 
 
 def test_bring_up_says_that_it_was_reset() -> None:
