@@ -30,6 +30,7 @@ ChainKind = Literal["ec", "rsa"]
 Variant = Literal["good", "expired", "not-yet-valid", "wrong-name", "unknown-ca", "oversized"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
+_YEAR = timedelta(days=365)
 CHAIN_KINDS: tuple[ChainKind, ...] = ("ec", "rsa")
 
 _COMMON_NAMES = {
@@ -91,6 +92,7 @@ class ServerPki:
         self._names = tuple(names)
         self._intermediate = intermediate
         self._today = datetime.fromtimestamp(int(calendar.time()), UTC)
+        self._roots: dict[tuple[str, bool], _Authority] = {}
         self._authorities: dict[tuple[str, bool], list[_Authority]] = {}
         self._chains: dict[tuple[str, str], ServerChain] = {}
 
@@ -102,7 +104,7 @@ class ServerPki:
 
     def root(self, kind: ChainKind = "ec") -> x509.Certificate:
         """The root that a device must trust for chains of this kind."""
-        return self._authority(kind, trusted=True)[0].certificate
+        return self._root(kind, trusted=True).certificate
 
     def _make(self, kind: ChainKind, variant: Variant) -> ServerChain:
         authorities = self._authority(kind, trusted=variant != "unknown-ca")
@@ -135,17 +137,27 @@ class ServerPki:
             return self._today + day, self._today + 396 * day
         return self._today - day, self._today + 395 * day
 
+    def _root(self, kind: ChainKind, *, trusted: bool) -> _Authority:
+        """The root of this kind; made without the rest, because RSA keys take long and often nobody asks."""
+        if (kind, trusted) not in self._roots:
+            name = _COMMON_NAMES[kind][0]
+            self._roots[kind, trusted] = self._new_authority(
+                kind, name if trusted else f"Unknown {name}", None, self._today + 15 * _YEAR
+            )
+        return self._roots[kind, trusted]
+
     def _authority(self, kind: ChainKind, *, trusted: bool) -> list[_Authority]:
         """The root and the intermediate (if there is one) of this kind."""
         if (kind, trusted) not in self._authorities:
-            root_name, intermediate_name = _COMMON_NAMES[kind]
-            if not trusted:
-                root_name, intermediate_name = f"Unknown {root_name}", f"Unknown {intermediate_name}"
-            year = timedelta(days=365)
-            root = self._new_authority(kind, root_name, None, self._today + 15 * year)
+            root = self._root(kind, trusted=trusted)
             made = [root]
             if self._intermediate:
-                made.append(self._new_authority(kind, intermediate_name, root, self._today + 7 * year))
+                name = _COMMON_NAMES[kind][1]
+                made.append(
+                    self._new_authority(
+                        kind, name if trusted else f"Unknown {name}", root, self._today + 7 * _YEAR
+                    )
+                )
             self._authorities[kind, trusted] = made
         return self._authorities[kind, trusted]
 
