@@ -32,9 +32,12 @@ __all__ = ["GuardedLine", "Speech"]
 Speech = Literal["rpc", "console"]
 
 _ESCAPE = re.compile(r"\\u00([0-9A-Fa-f]{2})")
-_CALL = re.compile(r'"method"\s*:\s*"((?:atca|i2c|ota)\.[^"]*)"', re.IGNORECASE)
+_FLOW = str.maketrans("", "", "\x11\x13")
+"""XON and XOFF: a UART with software flow control takes them out of the text."""
+_CALL = re.compile(r'"?\bmethod"?\s*:\s*"((?:atca|i2c|ota)\.[^"]*)"', re.IGNORECASE)
+"""The firmware's JSON reader takes keys without quotes (cesanta/frozen, json_parse_identifier)."""
 _MASK = re.compile(r"ecdh_slots_mask", re.IGNORECASE)
-_FILE = re.compile(r'"(?:filename|dst)"\s*:\s*"[^"]*(?:conf[^"/]*\.json|\.js)"', re.IGNORECASE)
+_FILE = re.compile(r'"?\b(?:filename|dst)"?\s*:\s*"[^"]*(?:conf[^"/]*\.json|\.js)"', re.IGNORECASE)
 _FILE_CALLS = ("fs.put", "fs.rename", "fs.get", "fs.remove")
 """Which of them it is, the guard has looked at; by hand none of them gets at such a file."""
 _HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read", "ota.status"})
@@ -106,7 +109,7 @@ class GuardedLine:
 
     def _look_at_frames(self, data: bytes) -> str:
         """What to remember for the next write."""
-        raw = self._before + data.decode("latin-1")
+        raw = self._before + data.decode("latin-1").translate(_FLOW)
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), raw)
         end = 0
         for found in _CALL.finditer(text):

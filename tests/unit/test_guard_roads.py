@@ -372,6 +372,10 @@ def test_filling_between_the_pieces_hides_nothing(tmp_path: Path, filling: str) 
         '{"method":"FS.Put","params":{"filename":"conf9.json","data":""}}',
         '{"method":"FS.Rename","params":{"src":"a","dst":"init.js"}}',
         '{"method":"OTA.Update","params":{}}',
+        '{method:"ATCA.LockZone",params:{zone:0}}',
+        '{"params":{},method :  "I2C.Write"}',
+        '{"meth\x11od":"ATCA.\x13GenKey","params":{"slot":0}}',
+        '{method:"FS.Put",params:{filename:"conf9.json"}}',
     ],
 )
 def test_other_spellings_are_refused_too(tmp_path: Path, text: str) -> None:
