@@ -34,10 +34,12 @@ Speech = Literal["rpc", "console"]
 _ESCAPE = re.compile(r"\\u00([0-9A-Fa-f]{2})")
 _FLOW = str.maketrans("", "", "\x11\x13")
 """XON and XOFF: a UART with software flow control takes them out of the text."""
-_CALL = re.compile(r'"?\bmethod"?\s*:\s*"((?:atca|i2c|ota)\.[^"]*)"', re.IGNORECASE)
+_CALL = re.compile(r'"?\bmethod"?[\x00-\x20]*:[\x00-\x20]*"((?:atca|i2c|ota)\.[^"]*)"', re.IGNORECASE)
 """The firmware's JSON reader takes keys without quotes (cesanta/frozen, json_parse_identifier)."""
 _MASK = re.compile(r"ecdh_slots_mask", re.IGNORECASE)
-_FILE = re.compile(r'"?\b(?:filename|dst)"?\s*:\s*"[^"]*(?:conf[^"/]*\.json|\.js)"', re.IGNORECASE)
+_FILE = re.compile(
+    r'"?\b(?:filename|dst)"?[\x00-\x20]*:[\x00-\x20]*"[^"]*(?:conf[^"/]*\.json|\.js)"', re.IGNORECASE
+)
 _FILE_CALLS = ("fs.put", "fs.rename", "fs.get", "fs.remove")
 """Which of them it is, the guard has looked at; by hand none of them gets at such a file."""
 _HARMLESS = frozenset({"atca.getconfig", "atca.getpubkey", "i2c.scan", "i2c.read", "ota.status"})
@@ -145,14 +147,13 @@ class GuardedLine:
     def _look_at_command(self, words: Sequence[str], reading: bool) -> None:
         """One line; ``reading``: a command before it reads it, unless it has failed meanwhile."""
         name = words[0]
-        if reading and name not in CONSOLE_ROADS:
-            return
-        if any(word.endswith(tuple(CONSOLE_ROADS)) for word in words[1:]):
+        later = words[1:] if name in CONSOLE_ROADS else words
+        if any(word.endswith(tuple(CONSOLE_ROADS)) for word in later):
             raise GuardRefusal(
-                f"refused to send {name} with a command in its arguments: the line would begin there for a "
-                "board that restarted meanwhile"
+                "refused to send a console line with a command in it that is not its first word: the line would "
+                "begin there for a board that restarted meanwhile"
             )
-        if name in CONSOLE_HARMLESS:
+        if name in CONSOLE_HARMLESS or (reading and name not in CONSOLE_ROADS):
             return
         permit = self._guard.take_spoken(name)
         locks = name.startswith("program-") and words[1:2] != ["0"]

@@ -119,7 +119,7 @@ def play(firmware: Firmware, guarded: GuardedLine, writes: list[bytes | None]) -
 
 
 @given(texts=st.lists(st.sampled_from([*WORDS, *[RESTART] * 5]), max_size=12), at=st.integers(1, 30))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_no_command_of_a_provisioning_console(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str | None], at: int
 ) -> None:
@@ -131,7 +131,7 @@ def test_no_command_of_a_provisioning_console(
 
 
 @given(texts=st.lists(st.sampled_from([*PIECES, RESTART]), max_size=14), at=st.integers(1, 400))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_no_call_of_the_firmware(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str | None], at: int
 ) -> None:

@@ -409,6 +409,7 @@ def test_console_commands_written_by_hand_are_refused(tmp_path: Path) -> None:
         b"program-dev-cert 1 123\r", b"lock-slot 10\r", b"provide-cert-def 0\rgenerate-keys 0\r",
         b"provide-cert-def 0\rjunk\0lock-slot 10\r", b"versioninit\r", b"versionversiongenerate-keys 0\r",
         b"help init\r", b"help xinit\r", b"x init\r",
+        b"provide-cert-def 0\rAAinit\r",
     ):  # fmt: skip
         line = Line()
         guarded = GuardedLine(line, make_guard(tmp_path), "console")
