@@ -150,8 +150,8 @@ class GuardedLine:
         later = words[1:] if name in CONSOLE_ROADS else words
         if any(word.endswith(tuple(CONSOLE_ROADS)) for word in later):
             raise GuardRefusal(
-                "refused to send a console line with a command in it that is not its first word: the line would "
-                "begin there for a board that restarted meanwhile"
+                "refused to send a console line with a command in it that is not its first word: for a board "
+                "that restarted meanwhile the line would begin there"
             )
         if name in CONSOLE_HARMLESS or (reading and name not in CONSOLE_ROADS):
             return
