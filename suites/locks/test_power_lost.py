@@ -92,7 +92,8 @@ def test_a_configuration_write_that_loses_its_power_is_healed_by_another(
     before = element.read_config()
     wanted = rig_config(rig.file).onto(element.config)
     new = wanted.to_bytes()
-    assert before[KEY_CONFIG:] != new[KEY_CONFIG:], "there is nothing to write: choose another configuration"
+    if before[KEY_CONFIG:] == new[KEY_CONFIG:]:  # a physical part serves one test after the other
+        pytest.skip("not applicable: the element holds this configuration already, nothing would be written")
     facts = Facts(serial_of(element), config=new)
     permit = rig.guard.permit(Operation.WRITE_CONFIG, facts)
     command = Command(Opcode.WRITE, WRITE_32 | Zone.CONFIG, config_address(KEY_CONFIG), new[KEY_CONFIG:])
