@@ -125,6 +125,8 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
     """
     with _bench(rig, plan, make=False) as bench:
         rehearsal = rehearse(bench)
+        for step in board_steps(rig):
+            step.missing(bench)  # the board answers, and every file that it is to get can be read
         refused = _refused(bench, rehearsal)
         if refused:
             raise GuardRefusal(
