@@ -109,6 +109,11 @@ class Sampled:
         ]
 
     @property
+    def agreements(self) -> list[Agreement]:
+        """The comparisons of console and endpoint; empty if the endpoint is not ours."""
+        return [one.agreement for one in self.attempts if one.agreement is not None]
+
+    @property
     def failure(self) -> str:
         """Why the first failed attempt failed; empty if none did."""
         return next((one.connection.explain() for one in self.attempts if not one.accepted), "")

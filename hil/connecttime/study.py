@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hil.connecttime import calibration
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hil.connecttime.findings import Finding
     from hil.connecttime.sampler import Sampled, Sampler, Start
     from hil.connecttime.scenario import Case
-    from hil.measure.statistics import Claim
+    from hil.measure.statistics import Claim, Sample
     from hil.records.journal import Journal
     from hil.rig import Rig
 
@@ -66,19 +67,12 @@ class Study:
             "n": sample.n,
             "independent": sample.independent,
             "timeouts": sample.timeouts,
-            **dict.fromkeys(("min", "median", "p90", "p95", "max", "median_interval")),
+            **_figures(sample),
         }
-        if sample.n:
-            figures = summarize(sample)
-            interval = figures.median_interval
-            row |= {
-                "min": _finite(figures.minimum),
-                "median": _finite(figures.median),
-                "p90": _finite(figures.p90),
-                "p95": _finite(figures.p95),
-                "max": _finite(figures.maximum),
-                "median_interval": [_finite(interval.low), _finite(interval.high)],
-            }
+        if self.sampled.start == "power-on":
+            row["power_on_to_connack"] = _figures(self.sampled.power_on)
+        if self.sampled.agreements:
+            row["endpoint"] = self._endpoint()
         row["claim"] = None if self.claim is None else words(self.claim)
         row["band"] = (
             None
@@ -91,6 +85,30 @@ class Study:
             if self.anatomy.transactions is not None:
                 row["bus_bytes"] = bus_bytes(self.anatomy.transactions)
         return row
+
+    def _endpoint(self) -> dict[str, Any]:
+        """What our endpoint's own clock says: it saw the same connections as the console."""
+        agreements = self.sampled.agreements
+        device = [one.device_us / 1000 for one in agreements if one.device_us is not None]
+        return {
+            "clock": "the endpoint's own stamps",
+            "n": len(agreements),
+            "server_flight_to_client_flight": round(median(device), 3) if device else None,
+            "largest_lag_of_the_console": round(max(one.connack_lag_us for one in agreements) / 1000, 3),
+            "tolerance": self.rig.file.connect.tolerance_ms,
+        }
+
+
+def _figures(sample: Sample) -> dict[str, Any]:
+    """The figures of a sample in milliseconds; null where there are none."""
+    names = ("min", "median", "p90", "p95", "max", "median_interval")
+    if not sample.n:
+        return dict.fromkeys(names)
+    figures = summarize(sample)
+    interval = figures.median_interval
+    values = (figures.minimum, figures.median, figures.p90, figures.p95, figures.maximum)
+    ends = [_finite(interval.low), _finite(interval.high)]
+    return dict(zip(names, [*map(_finite, values), ends], strict=True))
 
 
 def study(

@@ -113,6 +113,10 @@ def test_a_rig_behind_a_pty_is_measured_on_the_wall_clock(tmp_path: Path) -> Non
     assert (row["n"], row["timeouts"], row["band"]) == (3, 0, None)
     assert 300 < row["min"] <= row["median"] <= row["p90"] <= row["p95"] <= row["max"]
     assert row["findings"] == []
+    endpoint = row["endpoint"]
+    assert (endpoint["clock"], endpoint["n"]) == ("the endpoint's own stamps", 3)
+    assert 200 < endpoint["server_flight_to_client_flight"] < row["max"]
+    assert abs(endpoint["largest_lag_of_the_console"]) < endpoint["tolerance"] == 10_000
     assert (said["element"], said["revision"]) == ("atecc508a", "00005000")
 
 

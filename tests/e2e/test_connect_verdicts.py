@@ -106,6 +106,9 @@ def test_times_that_are_not_drawn_claim_nothing(tmp_path: Path) -> None:
         sampled = sampler.take(6, "power-on")
         assert sampled.deterministic
         one = study(sampler, CLAIM, 6, picture=False)
+        again = study(sampler, CLAIM, 1, start="power-on", picture=False).to_json()
+    assert 5_000 < again["power_on_to_connack"]["median"] < 20_000
+    assert again["power_on_to_connack"]["median"] > again["median"]
     assert one.claim is not None
     assert one.claim.standing is Standing.NOT_SHOWN
     assert one.to_json()["independent"] == 1
