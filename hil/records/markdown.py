@@ -73,7 +73,7 @@ def _section(title: str, rows: list[str]) -> list[str]:
 
 
 def _test(test: TestRecord) -> str:
-    reason = test.cause or test.reason or "; ".join(test.warnings)
+    reason = "; ".join(said for said in (test.reason, test.cause, *test.warnings) if said)
     return f"**{test.suite}** on {test.rig}: {test.title}" + (f" — {reason}" if reason else "")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hil.measure.verdict import Verdict
 from hil.records.journal import utc
+from hil.rigfile import only_hardware
 from hil.wire.serials import SERIAL_BYTES, is_reserved
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 PASSED, FAILED, MISSING, WAIVED = "passed", "failed", "not covered", "waived"
+HARDWARE = "left to hardware"
 SAMPLES = 59
 """So many without one exceedance show that nineteen of twenty stay below a limit, with 95 % confidence."""
 _GOOD = (Verdict.PASS, Verdict.WARN)
@@ -63,7 +65,7 @@ class RequirementRow:
     """One line of the requirement matrix.
 
     Attributes:
-        state: ``passed``, ``failed``, ``not covered`` or ``waived``.
+        state: ``passed``, ``failed``, ``not covered``, ``waived``, or in a rehearsal ``left to hardware``.
         why: what is missing, or who waived it and until when.
         tests: those that count.
         apart: those that do not: emulated, or of a rig that was refused.
@@ -279,7 +281,7 @@ def _requirement(
     named = [test for test in run.tests if row["id"] in test.requirements]
     tests = [test for test in named if test.rig in rigs]
     apart = [test for test in named if test.rig not in rigs]
-    state, why = _judged(tests)
+    state, why = _judged(tests, rehearsal=run.rehearsal)
     if state == MISSING and apart and any(test.verdict in _GOOD for test in apart):
         why = f"{why}; results that do not count: {_on(apart)}"
     if state == MISSING:
@@ -289,7 +291,7 @@ def _requirement(
     return RequirementRow(row["id"], row.get("text", ""), state, why, tuple(tests), tuple(apart))
 
 
-def _judged(tests: Sequence[TestRecord]) -> tuple[str, str]:
+def _judged(tests: Sequence[TestRecord], *, rehearsal: bool) -> tuple[str, str]:
     """State and reason of tests that belong together: one that is not good spoils all."""
     bad = [test for test in tests if test.verdict not in (*_GOOD, Verdict.SKIPPED)]
     if bad:
@@ -298,6 +300,8 @@ def _judged(tests: Sequence[TestRecord]) -> tuple[str, str]:
         return FAILED, shown + more
     if any(test.verdict in _GOOD for test in tests):
         return PASSED, ""
+    if rehearsal and tests and all(only_hardware(test.reason) for test in tests):
+        return HARDWARE, "only a physical rig can show it"
     if tests:
         return MISSING, f"its tests were skipped: {tests[0].reason}"
     return MISSING, "no test of it ran on a rig that counts"
@@ -326,7 +330,7 @@ def _suite(
     today: str,
 ) -> SuiteRow:
     tests = [test for test in run.tests if test.suite == suite and test.rig in rigs]
-    state, why = _judged(tests)
+    state, why = _judged(tests, rehearsal=run.rehearsal)
     if not tests:
         why = "none of its tests ran on a rig that counts"
     blocks = [block for block in run.blocks if block.suite == suite and block.rig in rigs]

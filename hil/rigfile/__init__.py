@@ -6,7 +6,7 @@
 """
 
 from hil.rigfile.binding import Key, Secret
-from hil.rigfile.capabilities import CAPABILITIES, capabilities, is_built_in, missing
+from hil.rigfile.capabilities import CAPABILITIES, capabilities, is_built_in, missing, only_hardware
 from hil.rigfile.loader import (
     find_rig,
     find_rigs,
@@ -58,6 +58,7 @@ __all__ = [
     "load",
     "load_rig",
     "missing",
+    "only_hardware",
     "ports",
     "search_folders",
     "shipped_folder",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hil.rigfile.model import RigFile
 
-__all__ = ["CAPABILITIES", "DIRECT_BUS", "capabilities", "is_built_in", "missing"]
+__all__ = ["CAPABILITIES", "DIRECT_BUS", "capabilities", "is_built_in", "missing", "only_hardware"]
 
 CAPABILITIES: dict[str, str] = {
     "atca": "the firmware's own ATCA.* calls",
@@ -92,3 +92,8 @@ def missing(rig: RigFile, needed: Iterable[str]) -> str | None:
         return None
     words = ", ".join(f"{name} ({CAPABILITIES.get(name, 'an unknown capability')})" for name in lacking)
     return f"{rig.rig} has no {words}"
+
+
+def only_hardware(reason: str) -> bool:
+    """Whether :func:`missing` said that only a physical rig would do."""
+    return reason.endswith(f"has no physical ({CAPABILITIES['physical']})")

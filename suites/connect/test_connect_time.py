@@ -109,10 +109,9 @@ def test_samples_of_the_connect_time_stay_below_the_limit(
 
 
 @pytest.mark.req("HIL-CONN-021")
+@pytest.mark.needs("physical")
 def test_the_claim_is_accepted(rig: Rig, studied: Study) -> None:
     """Only hardware can show it; an emulated rig predicts."""
-    if rig.emulated is not None:
-        pytest.skip("not applicable: acceptance is for physical rigs, this one predicts")
     claim = studied.claim
     assert claim is not None, studied.sampled.failure
     if claim.standing is Standing.NOT_SHOWN and claim.n < 29:

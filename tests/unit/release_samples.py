@@ -123,8 +123,9 @@ def _bench(journal: Journal, bench: Bench) -> None:
         suite = "power" if "PWR" in requirement else "wiring"
         test = f"{requirement} test_it @ {bench.name}"
         shared = {"test": test, "rig": bench.name, "suite": suite, "requirements": [requirement]}
-        if verdict == "skipped":
-            journal.event("skip", reason="not applicable", title="it", **shared)
+        if verdict.startswith("skipped"):
+            reason = verdict.partition(": ")[2] or "not applicable"
+            journal.event("skip", reason=reason, title="it", **shared)
             continue
         journal.event("test-start", title=f"it of {requirement}", **shared)
         for number, value in enumerate(bench.figures):

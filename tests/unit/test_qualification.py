@@ -17,6 +17,7 @@ from hil.records.qualification import SAMPLES, Qualification, judge
 from hil.records.rebuild import load_run
 from hil.records.report import render_report
 from hil.records.views import write_views
+from hil.rigfile import load_rig, missing
 from tests.unit import release_samples as samples
 from tests.unit.release_samples import BENCH, COMBINATION, EMULATED, IMAGE, OTHER_IMAGE, Bench, emulated
 
@@ -233,6 +234,21 @@ def test_a_rehearsal_passes_and_qualifies_nothing(tmp_path: Path) -> None:
     physical = judge(samples.write(tmp_path / "physical", Bench(), rehearsal=True))
     assert physical.shares[0].why_not == "a rehearsal counts emulated rigs only"
     assert physical.verdict == "rehearsal failed"
+
+
+def test_what_only_hardware_can_show_keeps_no_rehearsal_from_passing(tmp_path: Path) -> None:
+    reason = f"not applicable: {missing(load_rig('emulated-esp8266-atecc508a'), {'physical'})}"
+    bench = emulated(results={**BOTH, "HIL-WIRE-001": f"skipped: {reason}", "HIL-WIRE-002": "pass"})
+    found = judged(tmp_path, bench, rehearsal=True)
+    assert found.passed
+    assert (found.requirements[1].state, found.requirements[1].why) == (
+        "left to hardware",
+        "only a physical rig can show it",
+    )
+    pretended = Bench(results={**BOTH, "HIL-WIRE-001": f"skipped: {reason}"})
+    assert not judge(samples.write(tmp_path / "pretended", pretended)).passed, "hardware has to show it"
+    lacking = emulated(results={**BOTH, "HIL-WIRE-001": "skipped: not applicable: it has no relay"})
+    assert not judge(samples.write(tmp_path / "other", lacking, rehearsal=True)).passed
 
 
 # -- the views ------------------------------------------------------------------------------------
