@@ -236,6 +236,7 @@ EXIT_CODES: dict[int, str] = {
     BLOCKED_EXIT: "blocked: no test failed, but some stand on something that was not there",
     DIFFERENT_EXIT: "different: `hil compare` found something changed, new or missing",
     NO_BASELINE_EXIT: "no baseline: nobody has approved one for this part and revision",
-    NOT_QUALIFIED_EXIT: "not qualified: `hil qualify` did its work and the release does not pass",
+    NOT_QUALIFIED_EXIT: "not qualified: the release does not pass; of `hil verify`: authentic, and no "
+    "qualified release",
 }
 """Exit codes of the ``hil`` command and of a session that a rig error ended."""

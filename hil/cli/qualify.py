@@ -60,7 +60,7 @@ def command(
     """Run every suite that the file RELEASE asks for, on every combination, and sign the evidence.
 
     The firmware is written and read back first. Nothing is quarantined and nothing is tried again. Only
-    physical rigs count, also where an emulated one passes for physical. What comes of it is one folder:
+    physical rigs count; an emulated one that passes for physical is refused. What comes of it is one folder:
     journal, report, JUnit, requirement matrix and a signed in-toto statement, which `hil verify` checks.
     Exit 0 if the release passes, 23 if it does not, 13 if a bench broke.
     """
