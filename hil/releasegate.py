@@ -82,16 +82,16 @@ def _of_our_factory(rig: Rig) -> bool:
     from hil.emulator.factory import synthetic_anchor
 
     root = synthetic_anchor().certificate
-    if rig.console_board is not None:
-        chain = rig.delivered_chain()
-        if origin_of(load(chain.root)) is Origin.SYNTHETIC:
-            return True
-        signer = load(chain.signer)
-    else:
-        rig.need_start()
-        signer = load(read_trust_data(rig.element).rebuild(root.der).signer)
     try:
+        if rig.console_board is not None:
+            chain = rig.delivered_chain()
+            if origin_of(load(chain.root)) is Origin.SYNTHETIC:
+                return True
+            signer = load(chain.signer)
+        else:
+            rig.need_start()
+            signer = load(read_trust_data(rig.element).rebuild(root.der).signer)
         signer.verify_signed_by(root)
     except CertificateError:
-        return False
+        return False  # whatever the element holds, that factory did not deliver it
     return True

@@ -335,8 +335,13 @@ PLAN = ("--plan", "qualification", "--release", "release.yaml", "--rehearsal")
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (PLAN[:2], 11, "--plan qualification needs --release FILE"),
-        (["--release", "release.yaml"], 11, "--release and --rehearsal belong to --plan qualification"),
+        pytest.param(PLAN[:2], 11, "--plan qualification needs --release FILE", marks=pytest.mark.long),
+        pytest.param(
+            ["--release", "release.yaml"],
+            11,
+            "--release and --rehearsal belong to --plan qualification",
+            marks=pytest.mark.long,
+        ),
         ([*PLAN, "--quarantine", "q.yaml"], 11, "the plan qualification tolerates no quarantine"),
         ([*PLAN, "-k", "nothing"], 11, "deselected: 1, the first is own/test_own.py::test_only"),
     ],

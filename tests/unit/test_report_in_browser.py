@@ -69,12 +69,3 @@ def test_every_printed_page_of_a_rehearsal_says_so(tmp_path: Path) -> None:
     for number, text in enumerate(printed, 1):
         assert "REHEARSAL: qualifies nothing" in text, f"the head of page {number}"
         assert text.count("REHEARSAL") >= 2, f"the mark across page {number}"
-
-
-def test_a_qualified_release_prints_without_a_mark(tmp_path: Path) -> None:
-    release_samples.write(tmp_path / "good")
-    shown = show(tmp_path / "good" / "report.html", "report-qualified")
-    text = "".join(pages(shown.pdf))
-    assert "REHEARSAL" not in text
-    assert "EMULATED" not in text
-    assert "Release sensor-2.4.0 on physical rigs" in text
