@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Group", "compare_parts", "group_of"]
 
+_LEAST_P = 1e-9
+"""Below this a p of the normal approximation is no figure to quote."""
 _COMMANDS = frozenset(opcode.label for opcode in Opcode)
 _TIME, _STATE = "| execution time", "| TempKey after"
 
@@ -138,7 +140,11 @@ def _time(one: Difference, base: Baseline, new: Baseline) -> str:
         return _plain(one, base, new)
     slower = middle(now.ordered()) > middle(old.ordered())
     p = rank_test(old, now) if slower else rank_test(now, old)
-    chance = "one model each" if old.deterministic and now.deterministic else f"p {max(p, 1e-9):.1g}"
+    chance = (
+        "one model each"
+        if old.deterministic and now.deterministic
+        else (f"p {p:.1g}" if p >= _LEAST_P else "p < 1e-9")
+    )
     name = one.key.removesuffix(_TIME).rstrip(" |")
     top = f"maximum {_ms(max(old.values))} → {_ms(max(now.values))} ms"
     return f"{name} {top} (median {_ms(middle(old.ordered()))} → {_ms(middle(now.ordered()))} ms, {chance})"

@@ -89,7 +89,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Baseline]:
     found = {}
     for number, name in enumerate(CHAIN):
         with Bench(tmp_path_factory.mktemp(name), name, "config-locked", seed=number + 1) as bench:
-            found[name] = characterize(bench.subject, samples=29 if number else 12).observed
+            found[name] = characterize(bench.subject, samples=20 if number else 12).observed
     return found
 
 
