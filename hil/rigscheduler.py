@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
     from xdist.workermanage import WorkerController
 
@@ -28,6 +30,16 @@ class RigScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no 
     def __init__(self, config: pytest.Config, log: Any, controller: Controller) -> None:  # noqa: ANN401
         super().__init__(config, log)
         self._controller = controller
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """Take note of what a process has collected; one that has found other tests is sent home.
+
+        pytest-xdist would leave it without work for ever, and wait for it. That happens if somebody changes
+        the tests while they run: a process that replaces a killed one reads them again.
+        """
+        super().add_node_collection(node, collection)
+        if node not in self.registered_collections:
+            node.shutdown()
 
     def _split_scope(self, nodeid: str) -> str:
         known = self._controller.known(nodeid)
