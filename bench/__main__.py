@@ -8,6 +8,7 @@ import sys
 from bench.figures import Figure, table
 
 BENCHES = {
+    "board": "bench.board",
     "connect": "bench.connect",
     "element": "bench.element",
     "plugin": "bench.plugin_overhead",

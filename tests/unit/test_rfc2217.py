@@ -156,7 +156,9 @@ def wire() -> Iterator[Wire]:
 
 def test_bytes_lines_and_baud_cross(wire: Wire) -> None:
     with wire.client() as client:
-        assert wire.read(client).startswith(bytes((IAC, WILL, 0)))
+        greeting = wire.read(client)
+        assert greeting.startswith(bytes((IAC, WILL, 0)))
+        assert greeting.endswith(sub(107, 0)), "NOTIFY-MODEMSTATE: nothing is wired"
         client.send(b"to the board" + sub(5, 8) + sub(1, 0, 0, 0x25, 0x80))
         wire.until(lambda: bool(wire.got))
         assert (bytes(wire.got), wire.lines, wire.uart.host_baud) == (b"to the board", [(True, False)], 9600)
