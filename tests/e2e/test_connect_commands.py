@@ -163,6 +163,9 @@ def test_a_twin_with_learned_costs_takes_as_long_as_the_rig_that_taught_it(
     )
     (tmp_path / "twin.yaml").write_text(rig.replace("emu://served/", "emu://twin/"), encoding="utf-8")
     twin = json.loads(here(*command, *scenarios, "twin.yaml"))
+    report = Path(taught["report"]).read_text(encoding="utf-8")
+    assert "fitted inputs: execution time of GenKey public" in report
+    assert "the claim is accepted on physical rigs only" in report
     for before, after in zip(taught["scenarios"], twin["scenarios"], strict=True):
         assert after["provenance"] == "predicted"
         assert after["median"] == pytest.approx(before["median"], rel=0.1), after["scenario"]

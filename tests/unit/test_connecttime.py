@@ -153,7 +153,12 @@ def test_the_shares_of_a_waterfall_add_up_to_its_time() -> None:
 
 def test_samples_are_drawn_with_their_band_and_survive_the_journal() -> None:
     shown = Samples(
-        "rig", "virtual", "predicted", (Row("a <b>", (500.0, 600.0), 1, False, (400.0, 900.0)),), 1000
+        "rig",
+        "virtual",
+        "predicted",
+        (Row("a <b>", (500.0, 600.0), 1, False, (400.0, 900.0)),),
+        1000,
+        ("so",),
     )
     assert Samples.from_json(shown.to_json()) == shown
     picture = distribution_picture(shown)
