@@ -245,6 +245,8 @@ def test_what_only_hardware_can_show_keeps_no_rehearsal_from_passing(tmp_path: P
         "left to hardware",
         "only a physical rig can show it",
     )
+    other = emulated(name="emulated-2", results={"HIL-WIRE-001": "skipped: it has no relay"})
+    assert judge(samples.write(tmp_path / "two", bench, other, rehearsal=True)).passed
     pretended = Bench(results={**BOTH, "HIL-WIRE-001": f"skipped: {reason}"})
     assert not judge(samples.write(tmp_path / "pretended", pretended)).passed, "hardware has to show it"
     lacking = emulated(results={**BOTH, "HIL-WIRE-001": "skipped: not applicable: it has no relay"})
