@@ -112,6 +112,7 @@ class Session:
         choice = self._endpoint.choose(hello, self.log, self._port)
         if isinstance(choice, tuple):
             alert, reason = choice
+            self.log.reason = reason  # whoever reads the alert can read why
             self._send(plain_alert(alert))
             self.end(reason)
             return False
