@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # one page tells what the project's own tests catch
+
 from advisorpage import device_advisor_page
 from elementpage import element_coverage_page
 from guardpage import guard_page

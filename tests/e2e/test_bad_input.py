@@ -47,7 +47,7 @@ def write(tmp_path: Path, text: str, name: str = "bench") -> str:
 
 def test_a_misspelt_key_is_one_message_before_collection(tmp_path: Path, environment: dict[str, str]) -> None:
     file = write(tmp_path, SHIPPED.replace("  channel: 1", "  chanel: 1"), "emulated-esp8266-atecc508a")
-    done = suites(tmp_path, environment, "--rig", file)
+    done = suites(tmp_path, environment, f"--rig={file}")
     assert done.returncode == 12
     said = done.stdout + done.stderr
     assert re.search(r"emulated-esp8266-atecc508a\.yaml:\d+:\d+: unknown key 'chanel'", said)

@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("hil", "fixtures", "suites", "rigs", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES = {"hil": "hil", "fixtures": "hil/fixtures", "suites": "hil/suites", "rigs": "hil/rigs"}
 
+ALONE = ("--no-index", "--no-deps", "--ignore-installed")
+"""The dependencies are seen where the tests run; that the project is there too must not count."""
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,15 +79,14 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path, source: Path) -
 
 def test_the_wheel_runs_the_suites(wheel: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "environment")
-    run([str(python), "-m", "pip", "install", "-q", "--no-index", "--no-deps", str(wheel)], tmp_path)
+    run([str(python), "-m", "pip", "install", "-q", *ALONE, str(wheel)], tmp_path)
     suites_run_in_an_empty_folder(python, tmp_path / "empty")
 
 
 def test_an_editable_install_runs_the_suites(source: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "environment")
     run(
-        [str(python), "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation",
-         "-e", str(source)],
+        [str(python), "-m", "pip", "install", "-q", *ALONE, "--no-build-isolation", "-e", str(source)],
         tmp_path,
     )  # fmt: skip
     suites_run_in_an_empty_folder(python, tmp_path / "empty")

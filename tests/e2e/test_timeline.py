@@ -60,7 +60,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
         connect=replace(file.connect, tls_versions=("1.2",)),
     )
     if profile is not None:
-        monkeypatch.setattr(builder, "load_profile", lambda name: profile)
+        monkeypatch.setattr(builder, "load_profile", lambda name, *folders: profile)
     shown = frozenset[Fault]()
     if filler_names is not None:
         monkeypatch.setattr(pki, "_FILLER_NAMES", filler_names)

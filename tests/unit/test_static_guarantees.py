@@ -90,7 +90,6 @@ ARMING = {
     "hil/element/change.py",
     "hil/lockprobe.py",  # the locks suite's: what a healthy element refuses
     "hil/provision/zones.py",
-    "hil/silicon/irreversible.py",  # one permit for each command that it tries on an expendable part
     "suites/locks/test_power_lost.py",
     "suites/locks/test_zones.py",
 }
