@@ -12,7 +12,7 @@ from bench.figures import Figure
 from hil import rigfile
 from hil.clock import Calendar, wall_us
 from hil.records.header import new_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

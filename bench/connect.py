@@ -36,7 +36,7 @@ def play(n: int, start: str, watched: Callable[[Callable[[], None]], None]) -> N
     """Let a board connect ``n`` times after one that warms up; all of them must be accepted."""
     from hil.connecttime.sampler import Sampler
     from hil.connecttime.scenario import SCENARIOS, Case
-    from hil.oneshot import one_rig
+    from hil.rig.oneshot import one_rig
 
     with one_rig(RIG) as rig:
         sampler = Sampler(rig)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from hil.run import Run
-    from hil.workers import Controller
+    from hil.session.run import Run
+    from hil.session.workers import Controller
 
 __all__: list[str] = []
 
@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CONTROLLER] = None
     config.pluginmanager.import_plugin("hil.fixtures")
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
-        from hil.workers import Controller
+        from hil.session.workers import Controller
 
         config.stash[_CONTROLLER] = controller = Controller(config, lambda: get_run(config))
         config.pluginmanager.register(controller, "hil-controller")
@@ -115,7 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """A plan spreads its rigs over processes, if pytest-xdist is there and nobody chose a number."""
     if config.getoption("--plan") and not hasattr(config, "workerinput"):
-        from hil.workers import spread
+        from hil.session.workers import spread
 
         spread(config)
     return (yield)
@@ -128,7 +128,7 @@ def get_run(config: pytest.Config) -> Run:
     """
     run = config.stash[_RUN]
     if run is None:
-        from hil.run import Run
+        from hil.session.run import Run
 
         run = config.stash[_RUN] = Run.from_options(config)
         run.has_workers = config.pluginmanager.has_plugin("xdist")
@@ -148,7 +148,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if any(session.config.getoption(name) for name in ("--rig", "--fault", "--plan", "--release")):
         run = get_run(session.config)
         if run.options.plan.name and not hasattr(session.config, "workerinput"):
-            from hil.progress import watch
+            from hil.session.progress import watch
 
             watch(session.config, run, session.config.stash[_CONTROLLER])
 
@@ -198,7 +198,7 @@ def pytest_runtest_protocol(
         raise
     run.test_ends(item)
     while run.wants_retry():
-        from hil.retry import run_again
+        from hil.session.retry import run_again
 
         run_again(run, item, nextitem)
     return result

@@ -28,7 +28,7 @@ from hil.emulator.netfront import NetworkFront
 from hil.emulator.relaykinds import OVER_NETWORK
 from hil.emulator.rfc2217 import Rfc2217Front
 from hil.errors import UsageError
-from hil.rigendpoint import PORT
+from hil.rig.endpoint import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

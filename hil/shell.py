@@ -12,7 +12,7 @@ from hil.errors import HilError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["AtHand", "interact", "names", "run_code"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hil.element.certificates.chain import ChainReport
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["command", "print_delivered"]
 
@@ -103,7 +103,7 @@ def extract(rig: str, output: Path | None, as_json: bool) -> None:
     first, unless -o names a folder; the verdict on stderr. Exit 0 only for a good chain whose leaf carries
     the key of slot 0.
     """
-    from hil.oneshot import need, one_rig
+    from hil.rig.oneshot import need, one_rig
 
     with one_rig(rig) as opened:
         need(opened, "certificates")

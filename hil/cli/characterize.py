@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hil import homes
-from hil.oneshot import PREPARED, need, one_rig
+from hil.rig.oneshot import PREPARED, need, one_rig
 
 __all__ = ["command", "show_progress"]
 

@@ -85,7 +85,7 @@ def approve(file: str, part: str, address: int, yes: bool) -> None:
     Locks on physical elements need it. The lint is applied again at the lock.
     """
     from hil.element.configwords import describe
-    from hil.rigguard import approve as remember
+    from hil.rig.policy import approve as remember
 
     config = _load(file)
     click.echo(describe(config))
@@ -101,7 +101,7 @@ def approve(file: str, part: str, address: int, yes: bool) -> None:
 @command.command()
 def approved() -> None:
     """List what was approved."""
-    from hil.rigguard import approvals
+    from hil.rig.policy import approvals
 
     rows = approvals()
     for digest, note in rows.items():
@@ -114,8 +114,8 @@ def approved() -> None:
 @click.argument("digest")
 def revoke(digest: str) -> None:
     """Take an approval back; DIGEST may be shortened to what is unambiguous."""
-    from hil.rigguard import approvals
-    from hil.rigguard import revoke as forget
+    from hil.rig.policy import approvals
+    from hil.rig.policy import revoke as forget
 
     matching = [known for known in approvals() if known.startswith(digest.lower())]
     if len(matching) != 1:
@@ -127,7 +127,7 @@ def revoke(digest: str) -> None:
 def _load(file: str) -> ConfigZone:
     """A configuration by path, or by the name of a shipped one."""
     from hil.element.configfiles import load_config
-    from hil.rigguard import named_config
+    from hil.rig.policy import named_config
 
     path = Path(file)
     return load_config(path) if path.suffix or path.is_file() else named_config(file)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hil.connecttime.scenario import Case
     from hil.connecttime.study import Study
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.tls.client import Version
 
 __all__ = ["command"]
@@ -72,8 +72,8 @@ def command(
     from hil.connecttime.record import as_test, ratios
     from hil.connecttime.sampler import Sampler
     from hil.connecttime.study import attach_samples, study
-    from hil.oneshot import one_rig
     from hil.records.views import REPORT, write_views
+    from hil.rig.oneshot import one_rig
 
     wanted = [find_scenario(name) for name in scenarios] or list(SCENARIOS.values())
     with one_rig(rig, runs=homes.runs_folder(runs), faults=faults, allow_aws=allow_aws) as opened:

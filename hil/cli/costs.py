@@ -91,7 +91,7 @@ def learn(rig: str, samples: int, base: str | None, out: Path | None, force: boo
     from hil.connecttime.learn import learn as learn_from
     from hil.connecttime.learn import to_yaml
     from hil.connecttime.sampler import Sampler
-    from hil.oneshot import one_rig
+    from hil.rig.oneshot import one_rig
 
     with one_rig(rig, runs=homes.runs_folder(runs)) as opened:
         path = out or Path("rigs") / "boards" / f"learned-{opened.name}.yaml"

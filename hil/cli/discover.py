@@ -22,7 +22,7 @@ def command(asked: bool, target: Path | None, as_json: bool) -> None:
 
     Without --ask nothing is opened. A port is opened with DTR and RTS off, so that no board restarts.
     """
-    from hil.discover import ask, discover, write_rig
+    from hil.bringup.discover import ask, discover, write_rig
 
     found = discover()
     if asked:

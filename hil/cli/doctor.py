@@ -27,7 +27,7 @@ def command(context: click.Context, rig: str, faults: tuple[str, ...], as_json: 
     diagnosis changes are put back. The exit code is 0, or that of what is broken: 13 for the bench, 15
     for the device.
     """
-    from hil.doctor import examine, patient
+    from hil.bringup.doctor import examine, patient
 
     file = rigfile.load_rig(rig)
     if faults:

@@ -12,7 +12,7 @@ import click
 
 from hil import homes
 from hil.errors import UsageError
-from hil.oneshot import PREPARED, element_facts, need, one_rig
+from hil.rig.oneshot import PREPARED, element_facts, need, one_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -50,8 +50,8 @@ def command(
     microcontroller, and what was written is read back and compared. Needs esptool
     (pip install 'atecc-hil[flash]'), which is run as a program of its own.
     """
-    from hil.oneshot import one_rig
-    from hil.rigflash import flash
+    from hil.rig.flash import flash
+    from hil.rig.oneshot import one_rig
 
     file = rigfile.load_rig(rig)
     path = image or rigfile.image_path(file)

@@ -64,8 +64,8 @@ def resolve(rig: str, by: str | None, yes: bool, allow_irreversible: tuple[str, 
 
     What the element cannot tell is shown, and is closed only after it was confirmed.
     """
-    from hil.inspection import inspect, inspect_by_console
-    from hil.oneshot import one_rig
+    from hil.rig.inspection import inspect, inspect_by_console
+    from hil.rig.oneshot import one_rig
 
     named = frozenset(serial.lower() for serial in allow_irreversible)
     with one_rig(rig, allow_irreversible=named) as opened:

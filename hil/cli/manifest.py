@@ -149,7 +149,7 @@ def write(
     """Read the element of RIG and write its entry: serial number, public keys, delivered certificates."""
     from hil.cloud.manifest import encode_manifest, sign_entry
     from hil.cloud.manifestwrite import live_record, make_signer, read_signer
-    from hil.oneshot import element_facts, need, one_rig
+    from hil.rig.oneshot import element_facts, need, one_rig
 
     if new_signer:
         make_signer(key_file, signer_file, at=Calendar().time())

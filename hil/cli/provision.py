@@ -9,11 +9,11 @@ import click
 
 from hil.errors import DeviceError, UsageError
 from hil.homes import runs_folder
-from hil.oneshot import need, one_rig
+from hil.rig.oneshot import need, one_rig
 
 if TYPE_CHECKING:
     from hil.provision.plan import Plan
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["command"]
 

@@ -64,10 +64,10 @@ def command(
     journal, report, JUnit, requirement matrix and a signed in-toto statement, which `hil verify` checks.
     Exit 0 if the release passes, 23 if it does not, 13 if a bench broke.
     """
-    from hil import qualify
     from hil.records.attestation import FileSigner
     from hil.records.rebuild import load_run
-    from hil.release import load_release
+    from hil.release import qualify
+    from hil.release.files import load_release
 
     if (key is None) == (key_element is None):
         raise UsageError("name what signs: --key FILE or --key-element RIG", hint="hil qualify --help")

@@ -17,7 +17,7 @@ def command(rig: str) -> None:
     Needs the rig file and the relay, nothing else: no lock is taken, no board is asked, no earlier run
     is remembered. It does not wait for an element that is just being written.
     """
-    from hil.rigpower import safe_state
+    from hil.rig.relay import safe_state
 
     file = rigfile.load_rig(rig)
     click.echo(f"{file.rig}: {safe_state(file)}")

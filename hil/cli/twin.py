@@ -10,7 +10,7 @@ import click
 from hil import rigfile
 from hil.cli.characterize import show_progress
 from hil.errors import DeviceError, RigError, UsageError
-from hil.oneshot import PREPARED, need, one_rig
+from hil.rig.oneshot import PREPARED, need, one_rig
 
 if TYPE_CHECKING:
     from hil.rigfile import RigFile

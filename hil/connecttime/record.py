@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hil.connecttime.scenario import Case
     from hil.connecttime.study import Study
     from hil.measure.measurement import Provenance
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["CLAIM", "as_test", "provenance", "ratios"]
 

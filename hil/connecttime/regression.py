@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hil.connecttime.study import Study
     from hil.records.baseline import Entry
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["baseline_name", "observe", "regressions"]
 

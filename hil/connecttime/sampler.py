@@ -18,7 +18,7 @@ from hil.errors import RigError, UsageError
 from hil.measure.connect import Connection, next_connection
 from hil.measure.stamps import Agreement, agree
 from hil.measure.statistics import Sample
-from hil.parts import life_cycle_state
+from hil.rig.parts import life_cycle_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hil.cloud.local.faults import SessionLog
     from hil.cloud.registration import Registration
     from hil.connecttime.scenario import Case, KeyPlace
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["Attempt", "Sampled", "Sampler", "Since", "Start"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hil.connecttime.scenario import Case
     from hil.measure.statistics import Claim, Sample
     from hil.records.journal import Journal
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["Study", "attach_samples", "attach_waterfall", "study"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.provision.plan import Plan
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["DIGITS", "Batch"]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from hil.provision.plan import read_bytes
 from hil.provision.steps import Step
-from hil.rignet import station
+from hil.rig.network import station
 from hil.wire.redact import MASK, SECRET_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hil.provision.steps import Bench
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["board_steps", "quiet", "settings_of"]
 

@@ -13,7 +13,7 @@ from hil.provision.board import board_steps, quiet
 from hil.provision.identity import identity_for
 from hil.provision.rehearsal import rehearse
 from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
-from hil.rigguard import named_config, rig_config
+from hil.rig.policy import named_config, rig_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hil.provision.plan import Plan
     from hil.provision.rehearsal import Rehearsal
     from hil.provision.steps import Result
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["Outcome", "Preview", "configuration_of", "described", "preview", "provision"]
 

@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 
 class Process(Protocol):
-    """One process of a run; :class:`hil.options.Worker` is one."""
+    """One process of a run; :class:`hil.session.options.Worker` is one."""
 
     @property
     def folder(self) -> Path: ...

@@ -12,8 +12,8 @@ from hil.errors import DeviceError, UsageError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
 from hil.measure.statistics import Sample
-from hil.parts import life_cycle_state
 from hil.records.baseline import Baseline, Timing
+from hil.rig.parts import life_cycle_state
 from hil.silicon.asking import WATCHDOG_US, ElementAsker, in_words
 from hil.silicon.irreversible import observe_irreversible
 from hil.silicon.observe import PER_DIE, config_entries, key_slots, observe
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hil.guard.guard import Guard
     from hil.i2c.bus import I2CBus
     from hil.records.baseline import Entry
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["Subject", "characterize", "subject_of"]
 

@@ -14,7 +14,7 @@ from hil.silicon.asking import WATCHDOG_US
 from hil.wire.atecc import WAKE_RESPONSE, WordAddress
 
 if TYPE_CHECKING:
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["SPEEDS", "pulse_us", "wake_threshold"]
 

@@ -13,7 +13,7 @@ from hil.element.keys import ElementSigningKey
 
 if TYPE_CHECKING:
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 SLOT = 0
 SUBJECT = "/C=IE/L=Dublin/O=ACME Ltd/OU=Testing/CN=test.acme.com"

@@ -15,7 +15,7 @@ from hil.element.certificates.selfsigned import check_self_signed, self_signed, 
 from hil.element.certificates.trustgo import names_element
 from hil.element.keys import ElementSigningKey
 from hil.errors import CertificateError
-from hil.oneshot import element_facts
+from hil.rig.oneshot import element_facts
 from hil.tls.software import SoftwareKey, point_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hil.element.certificates.anchors import Anchor
     from hil.element.certificates.certificate import Certificate
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 Refusals = set[tuple[str, Rule]]
 

@@ -9,13 +9,13 @@ import pytest
 from hil.element.certificates.certificate import pem as armour
 from hil.element.certificates.selfsigned import self_signed, signing_request
 from hil.element.keys import ElementSigningKey
-from hil.rigcloud import pem
+from hil.rig.cloud import pem
 from hil.tls.software import load_point
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 SLOT = 0
 

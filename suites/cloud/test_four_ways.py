@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hil.cloud.registration import Registration
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
     from suites.cloud.conftest import Holder
 
     Way = Callable[[str | None], Registration]

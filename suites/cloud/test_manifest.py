@@ -15,14 +15,14 @@ from hil.cloud.manifestcheck import Check, candidates, judge_manifest
 from hil.cloud.manifestwrite import live_record
 from hil.element.certificates.certificate import load
 from hil.element.certificates.selfsigned import self_signed
-from hil.oneshot import element_facts
+from hil.rig.oneshot import element_facts
 from hil.tls.software import SoftwareKey
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.needs("cloud", "certificates", "pubkey", element="trust")
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 if TYPE_CHECKING:
     from hil.element.device import Element
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
 
 pytestmark = pytest.mark.needs("cloud", "sign", element="provisioned")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.rigendpoint import NO_FAULT
+from hil.rig.endpoint import NO_FAULT
 from hil.wire.mqtt import Subscribe
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hil.cloud.local.faults import Fault, SessionLog
     from hil.cloud.registration import Registration
     from hil.element.device import Element
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
     from hil.wire.mqtt import Packet
 
 SECOND = 1_000_000

@@ -12,7 +12,7 @@ from hil.cloud.registry import certificate_id
 from hil.element.certificates.certificate import pem as armour
 from hil.element.certificates.selfsigned import self_signed
 from hil.element.keys import ElementSigningKey
-from hil.rigcloud import KEY_FILE
+from hil.rig.cloud import KEY_FILE
 from hil.tls.software import load_point
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hil.cloud.registration import Registration
     from hil.element.device import Element
     from hil.measure.connect import Connection
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
     from suites.connect.conftest import Device
 
 pytestmark = pytest.mark.needs("mqtt", "cloud", "sign", element="provisioned")

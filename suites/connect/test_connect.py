@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from hil.element.device import Element
     from hil.measure.connect import Connection
     from hil.measure.measurement import Measurements
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.needs("mqtt", "cloud", element="provisioned")
 

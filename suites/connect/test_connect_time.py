@@ -21,7 +21,7 @@ from hil.errors import DeviceError
 from hil.measure.measurement import Limit
 from hil.measure.statistics import Standing, summarize
 from hil.records.baseline import find_baseline
-from hil.rigendpoint import address_of
+from hil.rig.endpoint import address_of
 from hil.tls.client import connect
 from hil.tls.key import Offload
 from hil.wire.mqtt import ConnAck, Connect, Decoder, encode
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from hil.connecttime.study import Study
     from hil.element.device import Element
     from hil.measure.measurement import Measurements
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
     from hil.tls.client import Version
     from hil.wire.mqtt import Packet
 

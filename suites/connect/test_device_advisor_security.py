@@ -10,7 +10,7 @@ from hil.cloud.advisor import broad_wildcards
 
 if TYPE_CHECKING:
     from hil.element.device import Element
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
 
 pytestmark = pytest.mark.needs("mqtt", "cloud", "sign", element="provisioned")
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.element.device import Element
-    from hil.rig import Rig
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.rig import Rig
 
 
 @pytest.mark.req("HIL-PROV-004")

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil import rigfile, rigflash
+from hil import rigfile
 from hil.board.esptool import is_installed
 from hil.board.flash import Flasher
 from hil.errors import BoardIdentityError, ConfigError, GuardRefusal
+from hil.rig import flash as rigflash
 from hil.wire.espimage import BOOT_OFFSET, Segment, build_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.wire.espimage import EspMcu
 
 pytestmark = [

@@ -14,7 +14,7 @@ from hil.element.certificates.selfsigned import self_signed
 from hil.element.keys import ElementSigningKey
 from hil.errors import GuardRefusal
 from hil.measure.measurement import Limit
-from hil.rignet import station
+from hil.rig.network import station
 from hil.tls.alerts import TlsError
 from hil.tls.openssl import OpenSslConnection, connect_openssl
 from hil.tls.software import SoftwareKey
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hil.element.device import Element
     from hil.measure.measurement import Measurements
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.tls.key import SigningKey
 
 pytestmark = pytest.mark.needs("https", "sign", element="provisioned")

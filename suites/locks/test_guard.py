@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.needs("i2c")
 

@@ -12,16 +12,16 @@ from hil.element.zones import BLOCK, Zone, blocks_of, config_address, data_addre
 from hil.errors import DeviceError, DeviceTimeout
 from hil.guard.guard import POWER_OFF, Facts
 from hil.guard.operations import Operation
-from hil.inspection import inspect
 from hil.marks import block
-from hil.rigguard import rig_config
+from hil.rig.inspection import inspect
+from hil.rig.policy import rig_config
 from hil.wire.atecc import Command, Opcode, WordAddress
 
 if TYPE_CHECKING:
     from hil.element.configzone import ConfigZone
     from hil.element.device import Element
     from hil.guard.permit import Permit
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = [
     pytest.mark.needs("power", "i2c", "provision"),

@@ -15,8 +15,8 @@ from hil.errors import ElementError, RpcError
 from hil.guard.guard import Facts
 from hil.guard.operations import Operation
 from hil.guard.permit import RpcCall
-from hil.lockprobe import accepted
-from hil.rigguard import rig_config
+from hil.rig.lockprobe import accepted
+from hil.rig.policy import rig_config
 from hil.wire.atecc import Command, Opcode, Status
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hil.element.configzone import ConfigZone
     from hil.element.device import Element
     from hil.guard.permit import Permit
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.needs("provision")
 

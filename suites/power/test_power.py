@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil.board.bootlog import ResetKind
-from hil.diagnosis import diagnose_restarts
+from hil.bringup.diagnosis import diagnose_restarts
 from hil.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hil.element.device import Element
     from hil.power.control import Power
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.needs("power", "boot-log")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = [
     pytest.mark.needs("provision", "https", "sign", element="blank"),

@@ -16,7 +16,7 @@ from hil.element.keyfiles import PrivateScalar, parse_private_key, public_half
 
 if TYPE_CHECKING:
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = [
     pytest.mark.needs("provision", element="config-locked"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.diagnosis import diagnose_speed, diagnose_wiring
+from hil.bringup.diagnosis import diagnose_speed, diagnose_wiring
 from hil.errors import DeviceError, RpcError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hil.board.mongoose import MongooseBoard
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 
 NOBODY_THERE = 404

@@ -13,8 +13,8 @@ from hil.element.certificates.selfsigned import self_signed
 from hil.element.keys import ElementSigningKey
 from hil.emulator.foreign import ForeignPeer
 from hil.records.header import new_run
-from hil.rigcloud import PORT, pem
-from hil.rigopen import open_rig
+from hil.rig.cloud import PORT, pem
+from hil.rig.opening import open_rig
 from hil.wire.atecc import Opcode
 from tests.conformance.peers import mosquitto, needs_mosquitto
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hil.cloud.local.pki import ServerChain
     from hil.emulator.builder import EmulatedRig
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.tls.client import Version
 
 pytestmark = needs_mosquitto

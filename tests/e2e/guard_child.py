@@ -21,14 +21,14 @@ from hil.guard.guard import Facts, Guard
 from hil.guard.ledger import Ledger
 from hil.guard.operations import Operation, classify
 from hil.i2c.trace import TracedBus
-from hil.oneshot import one_rig
-from hil.rigguard import named_config
+from hil.rig.oneshot import one_rig
+from hil.rig.policy import named_config
 from hil.wire.atecc import decode_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
     Hook = Callable[..., None]
 

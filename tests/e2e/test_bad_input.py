@@ -85,7 +85,7 @@ def held_rig(tmp_path: Path, environment: dict[str, str]) -> Iterator[tuple[str,
     file = write(tmp_path, PHYSICAL.format(port="/dev/null-no-such"))
     holder = subprocess.Popen(
         [sys.executable, "-c",
-         "import sys, pathlib; from hil.rigfile import load; from hil.riglock import RigLock\n"
+         "import sys, pathlib; from hil.rigfile import load; from hil.rig.lock import RigLock\n"
          "with RigLock(load(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()", file],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip

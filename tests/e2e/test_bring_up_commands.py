@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hil.rig.lock import RigLock
 from hil.rigfile import load
-from hil.riglock import RigLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

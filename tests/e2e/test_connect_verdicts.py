@@ -19,13 +19,13 @@ from hil.measure.statistics import Standing
 from hil.measure.verdict import Verdict
 from hil.records.header import new_run
 from hil.records.rebuild import load_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 ESP8266, ESP32 = "emulated-esp8266-atecc508a", "emulated-esp32-atecc608b"
 CLAIM = Case(SCENARIOS["element"], "1.2")

@@ -23,7 +23,7 @@ from hil.cli import cli
 from hil.errors import BLOCKED_EXIT
 from hil.homes import find_homes
 from hil.measure.verdict import Verdict
-from hil.rigguard import inspection_needed, named_config
+from hil.rig.policy import inspection_needed, named_config
 from tests.e2e.guard_child import ACTS, SAMPLE, STEPS
 from tests.e2e.suite_runs import ROOT, run_suites
 

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hil import doctor, rigfile, serialport
+from hil import rigfile, serialport
 from hil.board.bootlog import ResetKind
+from hil.bringup import doctor
 from hil.clock import Calendar, World
 from hil.emulator.uart import Uart
 from hil.records.header import new_run
+from hil.rig.opening import open_rig, unopened_rig
+from hil.rig.reset import board_port
 from hil.rigfile import Power, capabilities
-from hil.rigopen import open_rig, unopened_rig
-from hil.rigreset import board_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.rigfile import RigFile
 
 ESP8266, EDUKIT = "emulated-esp8266-atecc508a", "emulated-edukit-trustgo"

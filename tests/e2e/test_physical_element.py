@@ -18,8 +18,8 @@ import pytest
 from hil import cli
 from hil.errors import GuardRefusal
 from hil.measure.verdict import Verdict
-from hil.oneshot import one_rig
 from hil.records.rebuild import load_run
+from hil.rig.oneshot import one_rig
 from tests.e2e.test_emulated_board import PATIENCE_S, ROOT, emulate
 
 if TYPE_CHECKING:

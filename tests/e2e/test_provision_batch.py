@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil.errors import UsageError
-from hil.oneshot import one_rig
 from hil.provision.batch import DIGITS, Batch
 from hil.provision.flow import preview, provision
 from hil.provision.plan import Plan, PrivateKey
+from hil.rig.oneshot import one_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hil.emulator.chip import Chip, Memory
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 RIG = "emulated-esp8266-atecc508a"
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil.errors import ConfigError
-from hil.oneshot import one_rig
 from hil.provision.flow import preview, provision
 from hil.provision.plan import Https, Mqtt, Plan
+from hil.rig.oneshot import one_rig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 RIG = "emulated-esp8266-atecc508a"
 

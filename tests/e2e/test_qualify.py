@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hil.board.esptool import is_installed
 from hil.cli import run as hil
 from hil.errors import BoardIdentityError, UsageError
-from hil.oneshot import one_rig
-from hil.qualify import element_signer
 from hil.records.attestation import ATTESTATION, FileSigner, attest
 from hil.records.journal import read_events
 from hil.records.rebuild import load_run
-from hil.releasegate import refuse_emulated
+from hil.release.gate import refuse_emulated
+from hil.release.qualify import element_signer
+from hil.rig.oneshot import one_rig
 from tests.e2e.test_emulated_board import SERVED, emulate
 from tests.unit import release_samples as samples
 

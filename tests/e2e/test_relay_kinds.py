@@ -11,7 +11,7 @@ from hil import rigfile
 from hil.clock import Calendar
 from hil.emulator.relaykinds import EMULATED_RELAYS
 from hil.records.header import new_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 
 if TYPE_CHECKING:
     from pathlib import Path

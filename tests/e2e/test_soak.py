@@ -19,14 +19,14 @@ import pytest
 from hil import rigfile
 from hil.clock import Calendar
 from hil.records.header import new_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 from hil.serialport import open_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 pytestmark = pytest.mark.long
 

@@ -18,14 +18,14 @@ from hil.emulator.chip import Profile, load_profile
 from hil.emulator.chip.profile import Time
 from hil.errors import I2CNack
 from hil.records.header import new_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 
 if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
     from hil.measure.connect import Connection
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 RIG = "emulated-esp8266-atecc508a"
 BYTE_US = 90

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hil import rigfile
-from hil.arranging import arrange
-from hil.options import Options
+from hil.session.arranging import arrange
+from hil.session.options import Options
 
 if TYPE_CHECKING:
     from hil.rigfile import RigFile
@@ -162,7 +162,9 @@ def test_reversible(rig):
 
 
 def test_our_own_retry_after_a_rig_error_leaves_them_out(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest('from hil.plans import PLANS, Plan\nPLANS["twice"] = Plan("twice", retries=1)')
+    pytester.makeconftest(
+        'from hil.session.plans import PLANS, Plan\nPLANS["twice"] = Plan("twice", retries=1)'
+    )
     pytester.makepyfile(
         COUNTING
         + """

@@ -49,7 +49,7 @@ def test_naming_the_fixtures_imports_nothing_of_the_chip(pytester: pytest.Pytest
         "moto",
         "hil.emulator.chip",
         "hil.emulator.factory",
-        "hil.rig",
+        "hil.rig.rig",
     ]
     result = pytester.run(
         sys.executable, "-c", f"import sys, hil.testing; print([m for m in {heavy} if m in sys.modules])"

@@ -27,7 +27,7 @@ from hil.guard.ledger import Ledger
 from hil.guard.operations import LOCKS, Operation, classify
 from hil.guard.permit import RpcCall
 from hil.guard.requirements import Policy, config_digest
-from hil.rigguard import named_config
+from hil.rig.policy import named_config
 from hil.wire.atecc import Command, Opcode, crc16
 from hil.wire.mgrpc import encode_frame, encode_request
 

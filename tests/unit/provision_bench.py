@@ -14,11 +14,11 @@ from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
 from hil.guard.operations import classify
 from hil.guard.requirements import Policy, config_digest
-from hil.inspection import inspect
 from hil.provision.identity import identity_for
 from hil.provision.plan import Plan
 from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
-from hil.rigguard import named_config
+from hil.rig.inspection import inspect
+from hil.rig.policy import named_config
 from hil.wire.atecc import decode_command
 
 if TYPE_CHECKING:

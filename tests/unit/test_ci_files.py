@@ -14,7 +14,7 @@ import yaml
 
 from hil import plugin
 from hil.cli import COMMANDS, cli
-from hil.plans import PLANS
+from hil.session.plans import PLANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

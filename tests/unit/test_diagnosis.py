@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hil.board.bootlog import Boot, Reset, ResetKind
-from hil.diagnosis import diagnose_restarts, diagnose_silence, diagnose_speed, diagnose_wiring
+from hil.bringup.diagnosis import diagnose_restarts, diagnose_silence, diagnose_speed, diagnose_wiring
 from hil.power.relay import State
 from hil.rigfile import load_rig
 

@@ -11,7 +11,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from hil.board.mongoose import MongooseBoard
 from hil.board.rpc import RpcClient
-from hil.discover import Found, ask, discover, rig_text, write_rig
+from hil.bringup.discover import Found, ask, discover, rig_text, write_rig
 from hil.errors import ConfigError, GuardRefusal, UsageError
 from hil.rigfile import load
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from hil.board.features import FEATURES, lacking
+from hil.bringup.doctor import STEPS, Finding, Verdict, examine, patient
 from hil.clock import Calendar, World
-from hil.doctor import STEPS, Finding, Verdict, examine, patient
 from hil.emulator.benchfaults import BENCH_FAULTS
 from hil.emulator.bus import I2CMaster
 from hil.errors import RigError

@@ -22,7 +22,7 @@ from hil.emulator.bus import I2CMaster
 from hil.emulator.chip import load_profile
 from hil.emulator.factory import mongoose_configured
 from hil.errors import PortError, RpcError
-from hil.rigcloud import pem
+from hil.rig.cloud import pem
 from hil.tls.alerts import TlsError
 from hil.tls.openssl import connect_openssl
 from hil.tls.software import SoftwareKey

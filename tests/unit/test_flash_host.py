@@ -267,7 +267,7 @@ def test_without_esptool_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_esptool_is_never_imported() -> None:
     """It is GPL; a program that is run is not a part of this one."""
     code = (
-        "import hil.board.flash, hil.rigflash, hil.cli.flash, sys; "
+        "import hil.board.flash, hil.rig.flash, hil.cli.flash, sys; "
         "print([m for m in sys.modules if 'esptool' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ import pytest
 from hil.clock import Calendar
 from hil.errors import GuardRefusal
 from hil.records.header import new_run
+from hil.rig.opening import unopened_rig
 from hil.rigfile import load_rig
-from hil.rigopen import unopened_rig
 
 from .guard_bench import COUNT, INFO, LOCK, Wire, framed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 BUSES = {
     "linux": ("hil.i2c.linux.LinuxI2C", "{kind: linux, number: 1}"),
@@ -47,7 +47,7 @@ def opened(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     where, bus = BUSES[kind]
     monkeypatch.setenv("HIL_HOME", str(folder / "home"))
     monkeypatch.setattr(where, lambda *args, **keywords: wire)
-    monkeypatch.setattr("hil.rigports.open_port", lambda *args, **keywords: wire)
+    monkeypatch.setattr("hil.rig.ports.open_port", lambda *args, **keywords: wire)
     path = folder / "bench.yaml"
     path.write_text(RIG.format(bus=bus))
     calendar = Calendar(0.0)

@@ -16,8 +16,8 @@ from hil.guard.ledger import Ledger
 from hil.guard.operations import Operation
 from hil.guard.requirements import config_digest
 from hil.homes import find_homes
+from hil.rig.policy import approvals, approved, inspection_needed, named_config
 from hil.rigfile import load_rig
-from hil.rigguard import approvals, approved, inspection_needed, named_config
 
 from .guard_bench import CONFIG, EMULATED_SERIAL, OTHER_SERIAL, SERIAL
 

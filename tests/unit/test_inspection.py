@@ -10,7 +10,7 @@ from hil.element import irreversible, irreversible_state
 from hil.errors import DeviceError
 from hil.guard.ledger import LedgerEntry
 from hil.guard.operations import Operation
-from hil.inspection import inspect
+from hil.rig.inspection import inspect
 
 from .test_element_on_chip import SCALARS, Bench, allow, configure, contents, make, provision
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hil.bringup.likelycause import likely_cause
 from hil.errors import ConfigError, DeviceTimeout, ElementError, I2CNack, WakeError
 from hil.i2c.trace import Transaction
-from hil.likelycause import likely_cause
 
 WAKE = Transaction(0, 60, "wake", 0)
 ANSWER = Transaction(1, 60, "read", 0x60, bytes.fromhex("04113343"), 4)

@@ -8,7 +8,7 @@ import pytest
 
 from hil.emulator.chip import Memory, load_profile
 from hil.guard.lint import lint, unknown_ids
-from hil.rigguard import named_config
+from hil.rig.policy import named_config
 
 from .guard_bench import CONFIG
 

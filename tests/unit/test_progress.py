@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.progress import Progress
+from hil.session.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hil.workers import Known
+    from hil.session.workers import Known
 
 MINUTE = 60_000_000
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil.clock import Calendar
-from hil.ending import exit_status
-from hil.plans import PLANS
 from hil.records.journal import Journal
 from hil.records.matrix import MATRIX
 from hil.records.qualification import SAMPLES, Qualification, judge
@@ -18,6 +16,8 @@ from hil.records.rebuild import load_run
 from hil.records.report import render_report
 from hil.records.views import write_views
 from hil.rigfile import load_rig, missing
+from hil.session.ending import exit_status
+from hil.session.plans import PLANS
 from tests.unit import release_samples as samples
 from tests.unit.release_samples import BENCH, COMBINATION, EMULATED, IMAGE, OTHER_IMAGE, Bench, emulated
 

@@ -10,7 +10,7 @@ import pytest
 
 from hil.clock import Calendar
 from hil.errors import ConfigError, UsageError
-from hil.quarantine import Quarantine, load_quarantine
+from hil.session.quarantine import Quarantine, load_quarantine
 
 if TYPE_CHECKING:
     from pathlib import Path

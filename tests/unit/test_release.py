@@ -11,7 +11,16 @@ import pytest
 from hil import rigfile
 from hil.emulator.boards.bootimage import marker_image
 from hil.errors import ConfigError
-from hil.release import Bound, Chip, Combination, Release, ReleaseBoard, Requirement, Waiver, load_release
+from hil.release.files import (
+    Bound,
+    Chip,
+    Combination,
+    Release,
+    ReleaseBoard,
+    Requirement,
+    Waiver,
+    load_release,
+)
 from hil.rigfile.binding import fields_of
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "qualify-a-release.md"

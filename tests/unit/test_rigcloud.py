@@ -17,7 +17,7 @@ from hil import rigfile
 from hil.clock import Calendar, WallClock
 from hil.cloud.local.server import LocalCloudServer
 from hil.errors import ConfigError, PortError, UsageError
-from hil.rigcloud import RigCloud
+from hil.rig.cloud import RigCloud
 from hil.tls.software import SoftwareKey
 from hil.wire.mqtt import ConnAck, Connect, encode
 from tests.conformance.peers import free_port
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hil.cloud.registration import Registration
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 PATIENCE_S = 20
 FILE = """\

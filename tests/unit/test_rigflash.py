@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hil import rigflash
 from hil.board.flash import Chip, Flashed
 from hil.errors import BoardIdentityError, ConfigError, HilError
 from hil.records.rebuild import load_run
+from hil.rig import flash as rigflash
 from tests.unit import record_samples as samples
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("xdist")
 
-from hil.rigscheduler import RigScheduling
+from hil.session.scheduler import RigScheduling
 
 
 class Config:

@@ -12,7 +12,7 @@ from hil.element.configzone import ConfigZone
 from hil.emulator.chip import Memory, load_profile
 from hil.errors import ConfigError, UsageError
 from hil.measure.statistics import Sample
-from hil.oneshot import one_rig
+from hil.rig.oneshot import one_rig
 from hil.silicon.asking import in_words
 from hil.silicon.characterize import characterize
 from hil.silicon.observe import config_entries, flags

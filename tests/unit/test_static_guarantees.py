@@ -88,7 +88,7 @@ WRONG = {
 ARMING = {
     "hil/board/espidf.py",
     "hil/element/change.py",
-    "hil/lockprobe.py",  # the locks suite's: what a healthy element refuses
+    "hil/rig/lockprobe.py",  # the locks suite's: what a healthy element refuses
     "hil/provision/zones.py",
     "suites/locks/test_power_lost.py",
     "suites/locks/test_zones.py",
@@ -207,7 +207,7 @@ def test_only_the_guard_makes_permits() -> None:
     assert imports_of("hil.guard.permit", "_SEAL") == set()
 
 
-OPENING = {"hil/rigports.py", "hil/rigown.py"}
+OPENING = {"hil/rig/ports.py", "hil/rig/own.py"}
 """Where a rig opens what its file names; the second is for boards and buses that other packages bring."""
 
 
@@ -225,7 +225,7 @@ def test_only_the_rig_opens_ways_to_an_element() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
         }
         # `hil discover` asks boards that no rig file names yet; test_discover says that it does no more.
-        assert made - {home} <= {*OPENING, "hil/discover.py"}, name
+        assert made - {home} <= {*OPENING, "hil/bringup/discover.py"}, name
 
 
 def calls_in(path: str) -> list[str]:
@@ -236,7 +236,7 @@ def calls_in(path: str) -> list[str]:
 
 def test_every_way_that_the_rig_opens_is_guarded() -> None:
     """A board only with the guarded line, a bus only in the guarded bus, a relay only in the guarded one."""
-    calls = calls_in("hil/rigports.py")
+    calls = calls_in("hil/rig/ports.py")
     assert "MongooseBoard(GuardedLine(port, rig.guard, 'rpc'))" in calls
     assert "EspIdfBoard(GuardedLine(port, rig.guard, 'console'))" in calls
     assert {c for c in calls if c.startswith("TracedBus(")} == {
@@ -244,12 +244,12 @@ def test_every_way_that_the_rig_opens_is_guarded() -> None:
         "TracedBus(GuardedBus(linux, rig.guard.filter), rig.trace.append)",
         "TracedBus(GuardedBus(kit, rig.guard.filter), rig.trace.append)",
     }
-    own = calls_in("hil/rigown.py")
+    own = calls_in("hil/rig/own.py")
     assert {c for c in own if c.startswith("TracedBus(")} == {
         "TracedBus(GuardedBus(own, rig.guard.filter), rig.trace.append)"
     }
     for path in OPENING:
         assert "board.rpc.before_send = " in (ROOT / path).read_text(encoding="utf-8")
-    relays = [c for c in calls_in("hil/rig.py") if "open_relay(" in c and not c.startswith("open_relay(")]
+    relays = [c for c in calls_in("hil/rig/rig.py") if "open_relay(" in c and not c.startswith("open_relay(")]
     assert relays
     assert all("GuardedRelay(open_relay(" in c for c in relays)

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from hil import suitegraph
 from hil.board.flash import check_image
 from hil.errors import ConfigError
-from hil.quarantine import DATE, DATE_FORM
 from hil.rigfile.binding import Binder, Key, parse, suggest
+from hil.session.quarantine import DATE, DATE_FORM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,17 +24,17 @@ from hil.errors import HilError
 from hil.homes import made
 from hil.marks import requirements
 from hil.measure.verdict import Verdict
-from hil.onceonly import is_irreversible
-from hil.options import Worker
-from hil.plans import find_plan
 from hil.records.journal import JOURNAL, PARTS, Journal, read_events, utc
 from hil.records.parts import merge_parts
-from hil.testitems import item_id, item_title, rig_of, suite_name
+from hil.session.onceonly import is_irreversible
+from hil.session.options import Worker
+from hil.session.plans import find_plan
+from hil.session.testitems import item_id, item_title, rig_of, suite_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    from hil.run import Run
+    from hil.session.run import Run
 
 __all__ = ["Controller", "Known", "known_tests", "spread", "tell_tests"]
 
@@ -146,7 +146,7 @@ class Controller:
         asked = any(config.getoption(name) for name in ("--rig", "--plan", "--fault"))
         if config.getoption("dist") == "each" or not asked:
             return None
-        from hil.rigscheduler import RigScheduling
+        from hil.session.scheduler import RigScheduling
 
         return RigScheduling(config, log, self)
 

@@ -15,7 +15,7 @@ from hil.serialport import open_port
 if TYPE_CHECKING:
     from hil.extensions import OwnBoard
     from hil.i2c.bus import I2CBus
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.serialport.port import Port
 
 __all__ = ["open_board", "open_bus"]
@@ -42,7 +42,7 @@ def open_board(rig: Rig) -> OwnBoard | None:
         board = EspIdfBoard(GuardedLine(port, rig.guard, "console"))
         board.before_send = rig.guard.check_call
     else:
-        from hil.rigown import open_own_board
+        from hil.rig.own import open_own_board
 
         board = open_own_board(rig, port)
     rig.at_close(board.close)
@@ -73,7 +73,7 @@ def open_bus(rig: Rig, board: OwnBoard | None) -> I2CBus | None:
 
         kit = KitBus(_port(rig, bus.port, 115_200), rig.file.element.address)
         return TracedBus(GuardedBus(kit, rig.guard.filter), rig.trace.append)
-    from hil.rigown import open_own_bus
+    from hil.rig.own import open_own_bus
 
     return open_own_bus(rig)
 
@@ -84,7 +84,7 @@ def _bus_of(rig: Rig, board: OwnBoard | None) -> I2CBus | None:
         return TracedBus(MongooseI2C(board.rpc), rig.trace.append)
     if board is None or rig.file.board.kind == "esp-idf-console":
         return None
-    from hil.rigown import own_board_bus
+    from hil.rig.own import own_board_bus
 
     return own_board_bus(rig, board)
 

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hil.board.features import lacking
 from hil.board.powercheck import verify_off
-from hil.diagnosis import diagnose_restarts, diagnose_wiring
+from hil.bringup.diagnosis import diagnose_restarts, diagnose_wiring
 from hil.errors import BoardIdentityError, DeviceError, HilError, RelayError, UsageError
 from hil.power.relay import State
 from hil.records.header import new_run
 from hil.records.journal import utc
-from hil.rigendpoint import address_of
+from hil.rig.endpoint import address_of
+from hil.rig.network import station
+from hil.rig.opening import unopened_rig
 from hil.rigfile import missing
-from hil.rignet import station
-from hil.rigopen import unopened_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hil.clock import Calendar
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.rigfile import RigFile
 
 __all__ = ["STEPS", "Finding", "Step", "Verdict", "examine", "patient"]

@@ -9,14 +9,14 @@ import pytest
 from hil import rigfile, suitegraph
 from hil.errors import UsageError
 from hil.marks import STATES, wanted_state
-from hil.onceonly import is_irreversible, repetitions
-from hil.testitems import rig_of, suite_name
+from hil.session.onceonly import is_irreversible, repetitions
+from hil.session.testitems import rig_of, suite_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hil.options import Options
     from hil.rigfile import RigFile
+    from hil.session.options import Options
 
 __all__ = ["arrange", "put_in_order", "refuse_choice"]
 
@@ -39,7 +39,7 @@ def arrange(items: list[pytest.Item], options: Options) -> None:
 
     put_in_order(items, options)
     if options.worker is not None:
-        from hil.workers import tell_tests
+        from hil.session.workers import tell_tests
 
         tell_tests(options.worker, items, files)
 

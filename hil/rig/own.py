@@ -15,7 +15,7 @@ from hil.i2c.trace import TracedBus
 if TYPE_CHECKING:
     from hil.extensions import OwnBoard
     from hil.i2c.bus import I2CBus
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.serialport.port import Port
 
 __all__ = ["open_own_board", "open_own_bus", "own_board_bus"]

@@ -19,7 +19,7 @@ from hil.wire.serials import is_reserved
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["RESERVED_MAC", "check_board", "is_reserved_mac", "marks_of_emulation", "part_identities"]
 

@@ -9,7 +9,7 @@ from _pytest.runner import runtestprotocol  # what plugins that run tests again 
 if TYPE_CHECKING:
     import pytest
 
-    from hil.run import Run
+    from hil.session.run import Run
 
 __all__ = ["run_again"]
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from hil import rigflash
 from hil.element.certificates.anchors import Origin, origin_of
 from hil.element.certificates.certificate import load
 from hil.element.certificates.trustgo import read_trust_data
 from hil.errors import BoardIdentityError, CertificateError, DeviceError, RigError
+from hil.rig import flash as rigflash
+from hil.rig.identity import is_reserved_mac, marks_of_emulation, part_identities
+from hil.rig.record import description
 from hil.rigfile.rules import EMULATED
-from hil.rigidentity import is_reserved_mac, marks_of_emulation, part_identities
-from hil.rigrecord import description
 
 if TYPE_CHECKING:
-    from hil.release import Release
-    from hil.rig import Rig
+    from hil.release.files import Release
+    from hil.rig.rig import Rig
 
 __all__ = ["admit", "refuse_emulated"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from hil import homes, rigfile
 from hil.errors import UsageError
-from hil.plans import NO_PLAN, Plan, find_plan
+from hil.session.plans import NO_PLAN, Plan, find_plan
 
 if TYPE_CHECKING:
     import pytest
 
-    from hil.quarantine import Entry
-    from hil.release import Release
+    from hil.release.files import Release
     from hil.rigfile import RigFile
+    from hil.session.quarantine import Entry
 
 __all__ = ["Options", "Worker", "read_options"]
 
@@ -116,7 +116,7 @@ def _quarantine(config: pytest.Config, plan: Plan) -> tuple[Entry, ...]:
         raise UsageError(f"the plan {plan.name} tolerates no quarantine", hint="leave out --quarantine")
     if not plan.tolerates_quarantine or not (given or path.exists()):
         return ()
-    from hil.quarantine import load_quarantine
+    from hil.session.quarantine import load_quarantine
 
     return load_quarantine(path, required=bool(given))
 
@@ -129,7 +129,7 @@ def _release(config: pytest.Config, plan: Plan, files: tuple[RigFile, ...]) -> R
         return None
     if not given:
         raise UsageError("--plan qualification needs --release FILE", hint="hil qualify FILE does it all")
-    from hil.release import load_release
+    from hil.release.files import load_release
 
     release = load_release(Path(given))
     for file in files:

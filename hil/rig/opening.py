@@ -10,11 +10,11 @@ from hil.errors import ConfigError, UsageError
 from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
 from hil.homes import find_homes
-from hil.rig import Rig
-from hil.rigguard import lasting, policy_for
-from hil.riglock import RigLock
-from hil.rigrecord import description
-from hil.rigsignals import end_in_order
+from hil.rig.lock import RigLock
+from hil.rig.policy import lasting, policy_for
+from hil.rig.record import description
+from hil.rig.rig import Rig
+from hil.rig.signals import end_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

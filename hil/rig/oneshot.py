@@ -19,12 +19,12 @@ from hil.cloud import awsguard
 from hil.errors import DeviceError, UsageError
 from hil.marks import reason_of
 from hil.records.header import new_run
-from hil.rigopen import open_rig
+from hil.rig.opening import open_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["PREPARED", "element_facts", "need", "one_rig"]
 

@@ -25,7 +25,7 @@ from hil.cloud.session import CloudSession
 from hil.element.certificates.selfsigned import signing_request
 from hil.element.keys import ElementSigningKey
 from hil.errors import ConfigError, UsageError
-from hil.rigendpoint import PORT, RigEndpoint
+from hil.rig.endpoint import PORT, RigEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hil.cloud.local.endpoint import Endpoint
     from hil.element.device import Element
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["PORT", "RigCloud", "pem"]
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from hil.board.mongoose import MongooseBoard
-from hil.diagnosis import diagnose_restarts, diagnose_silence
+from hil.bringup.diagnosis import diagnose_restarts, diagnose_silence
 from hil.element.device import Element, LockState
 from hil.errors import DeviceError, DeviceTimeout, UsageError
 from hil.guard.consoles import console_init
@@ -24,9 +24,9 @@ from hil.power.control import Power
 from hil.power.cycles import CycleCounter
 from hil.power.registry import open_relay
 from hil.power.relay import State
-from hil.rigpower import relay_settings
-from hil.rigrecord import ConsoleLines, console_lines, console_text, description, heard
-from hil.rigwitness import RigWitness
+from hil.rig.record import ConsoleLines, console_lines, console_text, description, heard
+from hil.rig.relay import relay_settings
+from hil.rig.witness import RigWitness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from hil.guard.guard import Guard
     from hil.guard.ledger import Ledger
     from hil.i2c.bus import I2CBus
-    from hil.parts import Parts
     from hil.records.journal import Journal
-    from hil.rigcloud import RigCloud
+    from hil.rig.cloud import RigCloud
+    from hil.rig.network import RigNetwork
+    from hil.rig.parts import Parts
     from hil.rigfile import RigFile
-    from hil.rignet import RigNetwork
     from hil.serialport.port import Port
 
 __all__ = ["Rig"]
@@ -195,7 +195,7 @@ class Rig:
         if self._power is not None:
             self.power_cycle()
         elif self._board is not None:
-            from hil.rigreset import restart
+            from hil.rig.reset import restart
 
             restart(self)
 
@@ -404,7 +404,7 @@ class Rig:
     def parts(self) -> Parts:
         """The part changer of an emulated rig; on a physical rig, the one part there is."""
         if self._parts is None:
-            from hil.parts import Parts
+            from hil.rig.parts import Parts
 
             self._parts = Parts(self)
         return self._parts
@@ -421,7 +421,7 @@ class Rig:
     @property
     def net(self) -> RigNetwork:
         """The board on its network."""
-        from hil.rignet import RigNetwork
+        from hil.rig.network import RigNetwork
 
         return RigNetwork(self)
 
@@ -429,7 +429,7 @@ class Rig:
     def cloud(self) -> RigCloud:
         """Control plane and MQTT endpoint; opened when first asked for."""
         if self._cloud is None:
-            from hil.rigcloud import RigCloud
+            from hil.rig.cloud import RigCloud
 
             self._cloud = self._stack.enter_context(RigCloud(self))
         return self._cloud
@@ -562,7 +562,7 @@ class Rig:
         Raises:
             PortError: the port is absent, busy or not permitted.
         """
-        from hil.rigports import open_board
+        from hil.rig.ports import open_board
 
         self._board = open_board(self)
 
@@ -572,7 +572,7 @@ class Rig:
         Raises:
             PortError, RigError: it cannot be opened.
         """
-        from hil.rigports import open_bus
+        from hil.rig.ports import open_bus
 
         self._bus = open_bus(self, self._board)
 

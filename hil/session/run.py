@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil import suitegraph
-from hil.arranging import arrange, put_in_order, refuse_choice
 from hil.clock import Calendar, wall_us
 from hil.cloud import awsguard
 from hil.errors import CertificateError, CloudError, ConfigError, DeviceError, HilError, RigError, UsageError
 from hil.marks import block, is_block, requirements
 from hil.measure.verdict import Verdict
-from hil.onceonly import Once, is_irreversible
-from hil.options import Options, read_options
-from hil.testitems import first_line, item_id, item_title, rig_of, skip_reason, suite_name
+from hil.session.arranging import arrange, put_in_order, refuse_choice
+from hil.session.onceonly import Once, is_irreversible
+from hil.session.options import Options, read_options
+from hil.session.testitems import first_line, item_id, item_title, rig_of, skip_reason, suite_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hil.quarantine import Entry, Quarantine
     from hil.records.journal import Journal
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.rigfile import RigFile
-    from hil.workers import Known
+    from hil.session.quarantine import Entry, Quarantine
+    from hil.session.workers import Known
 
 __all__ = ["Options", "Run"]
 
@@ -128,7 +128,7 @@ class Run:
     def known_tests(self) -> Mapping[str, Known]:
         """The tests that use a rig, by node id, for the progress display."""
         if not self._known:
-            from hil.workers import known_tests
+            from hil.session.workers import known_tests
 
             self._known = {known["node"]: known for known in known_tests(self._items, self._files)}
         return self._known
@@ -181,7 +181,7 @@ class Run:
     def quarantine(self) -> Quarantine:
         """The known problems of this run."""
         if self._quarantine is None:
-            from hil.quarantine import Quarantine
+            from hil.session.quarantine import Quarantine
 
             self._quarantine = Quarantine(self.options.quarantine, self.calendar)
         return self._quarantine
@@ -197,7 +197,7 @@ class Run:
         if name not in self._rigs:
             try:
                 with _collector_off():
-                    from hil.rigopen import open_rig
+                    from hil.rig.opening import open_rig
 
                     file = self._files[name]
                     self._rigs[name] = open_rig(
@@ -220,7 +220,7 @@ class Run:
         """What a release asks of a rig before its first test; a rig that is not admitted is closed."""
         if self.options.release is None:
             return
-        from hil.releasegate import admit
+        from hil.release.gate import admit
 
         try:
             admit(self._rigs[name], self.options.release)
@@ -399,7 +399,7 @@ class Run:
             self._failed.setdefault((test.rig, test.suite), item_title(test.item))
 
     def _likely_cause(self, test: _Test, error: BaseException | None) -> str:
-        from hil.likelycause import likely_cause
+        from hil.bringup.likelycause import likely_cause
 
         rig = self._rigs.get(test.rig)
         transactions, lines = ((), ()) if rig is None else rig.seen_since_test()
@@ -534,7 +534,7 @@ class Run:
 
     def end(self, journal: Journal, exitstatus: int) -> int:
         """Write the end of the whole run and its views; returns the exit status."""
-        from hil.ending import end_run
+        from hil.session.ending import end_run
 
         exitstatus, self._table = end_run(
             journal,
@@ -575,7 +575,7 @@ def _uninspected(file: RigFile) -> str | None:
     """Why the rig's element has to be looked at before anything irreversible; None if all is known."""
     if file.emulation is not None and file.emulation.state_file is None:
         return None  # it is new in every run; what it costs to look is spared
-    from hil.rigguard import inspection_needed
+    from hil.rig.policy import inspection_needed
 
     try:
         return inspection_needed(file)

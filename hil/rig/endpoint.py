@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hil.cloud.session import CloudSession
     from hil.emulator.builder import EmulatedRig
     from hil.emulator.network import Link, Receiver
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.wire.mqttpackets import Publish
 
 __all__ = ["NO_FAULT", "PORT", "RigEndpoint", "address_of"]

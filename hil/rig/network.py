@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hil.board.rpc import Channel, Credentials
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.rigfile import RigFile
     from hil.tls.stream import ByteStream
 

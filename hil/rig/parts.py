@@ -18,12 +18,12 @@ from hil.discretion import SecretBytes
 from hil.element.keyfiles import PrivateScalar
 from hil.errors import DeviceError
 from hil.marks import block
-from hil.rigguard import rig_config
+from hil.rig.policy import rig_config
 
 if TYPE_CHECKING:
     from hil.element.device import LockState
     from hil.emulator.chip.memory import Memory
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["Identity", "Parts", "life_cycle_state"]
 
@@ -65,7 +65,7 @@ class Parts:
         return None if self._current is None else self._current.identity
 
     def provide(self, state: str | None, *, own: bool) -> None:
-        """Have a part in ``state`` in the rig; see :meth:`hil.rig.Rig.element_in`."""
+        """Have a part in ``state`` in the rig; see :meth:`hil.rig.rig.Rig.element_in`."""
         rig = self._rig
         if rig.emulated is None:
             self._check_physical(state)

@@ -19,8 +19,8 @@ from hil.records.spans import span
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hil.run import Run
-    from hil.workers import Controller, Known
+    from hil.session.run import Run
+    from hil.session.workers import Controller, Known
 
 __all__ = ["Progress", "watch"]
 

@@ -8,7 +8,7 @@ from hil.element.device import Element
 from hil.errors import DeviceError
 
 if TYPE_CHECKING:
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["RigWitness"]
 

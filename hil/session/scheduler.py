@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pytest
     from xdist.workermanage import WorkerController
 
-    from hil.workers import Controller
+    from hil.session.workers import Controller
 
 __all__ = ["RigScheduling"]
 

@@ -6,15 +6,15 @@ import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
+from hil.rig.identity import check_board, part_identities
 from hil.rigfile import capabilities
-from hil.rigidentity import check_board, part_identities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hil.board.console import Console
     from hil.board.transcript import Line, Mark
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
     from hil.rigfile import Wire
 
 __all__ = ["ConsoleLines", "console_lines", "console_text", "description", "heard"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hil.board.flash import Flashed
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["flash", "flash_and_restore", "flasher"]
 
@@ -54,7 +54,7 @@ def flash(
     """Write an image into the rig's board, prove it by reading it back, and wait for the start.
 
     The board is power-cycled if the rig has a relay: an ESP8266 that was only reset keeps the boot
-    strap of its loader. Whether it starts is found in :attr:`hil.rig.Rig.boot`. Intent and result are
+    strap of its loader. Whether it starts is found in :attr:`hil.rig.rig.Rig.boot`. Intent and result are
     in the journal.
 
     Raises:

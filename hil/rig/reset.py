@@ -12,7 +12,7 @@ from hil.serialport.port import SerialPort
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hil.rig import Rig
+    from hil.rig.rig import Rig
 
 __all__ = ["board_port", "restart"]
 
@@ -24,11 +24,11 @@ def board_port(rig: Rig) -> SerialPort | None:
 
 
 def restart(rig: Rig) -> None:
-    """Make the board start, and wait for it; see :attr:`hil.rig.Rig.boot`.
+    """Make the board start, and wait for it; see :attr:`hil.rig.rig.Rig.boot`.
 
     The reset line comes first: it also reaches firmware that hangs. A board without the two transistors
     behind its USB bridge does not notice; Mongoose OS is then asked to restart. A board that does not
-    start but answers was found running (:attr:`hil.rig.Rig.running`).
+    start but answers was found running (:attr:`hil.rig.rig.Rig.running`).
 
     Raises:
         PortError: the board's port went away.

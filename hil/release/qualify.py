@@ -20,18 +20,18 @@ import pytest
 from hil import rigfile
 from hil.board.esptool import is_installed
 from hil.errors import BLOCKED_EXIT, NOT_QUALIFIED_EXIT, ConfigError, UsageError
-from hil.oneshot import need, one_rig
 from hil.records.attestation import DigestSigner, signed_by
 from hil.records.qualification import judge
 from hil.records.rebuild import load_run
-from hil.tellfolder import VARIABLE
+from hil.rig.oneshot import need, one_rig
+from hil.session.tellfolder import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hil.records.attestation import Signer
     from hil.records.model import Run
-    from hil.release import Release
+    from hil.release.files import Release
     from hil.rigfile import RigFile
 
 __all__ = ["check_signer", "choose_rigs", "element_signer", "exit_code", "run_session", "under_test"]
@@ -101,7 +101,7 @@ def run_session(
             "esptool is not installed: the firmware could not be written",
             hint="pip install 'atecc-hil[flash]'",
         )
-    command = [sys.executable, "-m", "pytest", "-p", "hil.tellfolder", "--plan", "qualification"]
+    command = [sys.executable, "-m", "pytest", "-p", "hil.session.tellfolder", "--plan", "qualification"]
     # With "=": pytest takes a path that stands by itself for a place of tests when it looks for settings.
     command += [f"--release={release.path}", f"--runs={runs}", *(f"--rig={file.path}" for file in rigs)]
     command += [word for serial in allow_irreversible for word in ("--allow-irreversible", serial)]
@@ -158,7 +158,7 @@ def element_signer(name: str, slot: int, *, rehearsal: bool, under_test: set[str
     with one_rig(name, prepare="provisioned" if file.emulated else None) as rig:
         need(rig, "sign")
         if not file.emulated:
-            from hil.releasegate import refuse_emulated
+            from hil.release.gate import refuse_emulated
 
             refuse_emulated(rig)
         serial = rig.element.serial_number().hex()

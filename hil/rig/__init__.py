@@ -1,0 +1,1 @@
+"""The rig: its parts, and everything that is done with one rig."""

@@ -1,0 +1,1 @@
+"""One pytest session on rigs: what runs where, in what order, and what is written down."""
