@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from hil.guard.permit import Permit
     from hil.rig.rig import Rig
 
-pytestmark = [
-    pytest.mark.needs("power", "i2c", "provision"),
-    pytest.mark.parametrize("after_ms", [12, 20, 42]),
-]
+pytestmark = pytest.mark.needs("power", "i2c", "provision")
 
 WRITE_32 = 0x80
 KEY_CONFIG = 96
@@ -83,6 +80,7 @@ def send(rig: Rig, data: bytes, wait_us: int) -> None:
 
 
 @pytest.mark.req("HIL-PWR-007")
+@pytest.mark.parametrize("after_ms", [12, 20, 42])
 @pytest.mark.needs(element="blank")
 @pytest.mark.irreversible("write-config", "cut-power")
 def test_a_configuration_write_that_loses_its_power_is_healed_by_another(
@@ -106,6 +104,7 @@ def test_a_configuration_write_that_loses_its_power_is_healed_by_another(
 
 
 @pytest.mark.req("HIL-PWR-007")
+@pytest.mark.parametrize("after_ms", [42])
 @pytest.mark.needs(element="provisioned")
 @pytest.mark.irreversible("write-slot", "cut-power")
 def test_a_slot_write_that_loses_its_power_is_healed_by_another(

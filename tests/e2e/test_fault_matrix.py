@@ -157,6 +157,7 @@ def the_owner_catches_it(fault: str, tmp_path: Path, suites: list[str]) -> None:
     assert not run.rig_errors
 
 
+@pytest.mark.long  # `tox -e suites` runs the same
 def test_without_a_fault_every_suite_passes_on_every_rig(tmp_path: Path) -> None:
     code, run = run_suites(tmp_path, "--rig", "all")
     assert code == 0

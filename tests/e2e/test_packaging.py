@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("hil", "fixtures", "suites", "rigs", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES = {"hil": "hil", "fixtures": "hil/fixtures", "suites": "hil/suites", "rigs": "hil/rigs"}
 
+RIG = "emulated-edukit-trustgo"
 ALONE = ("--no-index", "--no-deps", "--ignore-installed")
 """The dependencies are seen where the tests run; that the project is there too must not count."""
 
@@ -62,7 +63,7 @@ def suites_run_in_an_empty_folder(python: Path, folder: Path) -> None:
     where = run([str(python), "-c", "import hil, hil.suites; print(hil.__file__)"], folder)
     out = run(
         [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "hil.suites",
-         "--rig", "emulated-esp8266-atecc508a"],
+         "--rig", RIG],
         folder,
     )  # fmt: skip
     assert "verdict: pass" in out, where
