@@ -149,6 +149,7 @@ def over_the_network(mcu: EspMcu, stub: bool, image: Path) -> None:
     assert thread.recorder.starts[-1] is True, "the firmware runs again, by the reset pin"
 
 
+@pytest.mark.long
 def test_it_resets_into_the_loader_and_out_over_the_network(image: Path) -> None:
     """All four at once: pyserial's rfc2217 client spends most of its time asleep."""
     with ThreadPoolExecutor() as pool:
