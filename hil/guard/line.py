@@ -47,6 +47,10 @@ _KEPT = MAX_FRAME + 100
 """Characters behind the last call that are remembered: more than a firmware takes for one frame, so that no
 filling between the pieces of a call hides it."""
 
+_HINTS = ("atca.", "i2c.", "ota.", "ecdh_slots_mask", ".js", "\\u00")
+"""In lower case: each thing that is looked for contains one of these, or an escape that stands for it."""
+_REACH = max(map(len, _HINTS)) - 1
+
 _LINE_END = re.compile(r"[\r\n\0]")
 _EDITING = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HANDSHAKE = re.compile(r"^(?:version)+")
@@ -70,6 +74,7 @@ class GuardedLine:
         self._guard = guard
         self._look = self._look_at_frames if speech == "rpc" else self._look_at_lines
         self._before = ""
+        self._hinted = False
         self._reading = False
 
     @property
@@ -110,8 +115,13 @@ class GuardedLine:
         self._port.close()
 
     def _look_at_frames(self, data: bytes) -> str:
-        """What to remember for the next write."""
-        raw = self._before + data.decode("latin-1").translate(_FLOW)
+        """What to remember for the next write; read closely only since there was a hint in it."""
+        piece = data.decode("latin-1").translate(_FLOW)
+        raw = self._before + piece
+        fresh = (self._before[-_REACH:] + piece).lower()
+        self._hinted = self._hinted or any(hint in fresh for hint in _HINTS)
+        if not self._hinted:
+            return raw[-_KEPT:]
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), raw)
         end = 0
         for found in _CALL.finditer(text):
@@ -126,7 +136,11 @@ class GuardedLine:
         if file is not None:
             self._guard.take_spoken(*_FILE_CALLS)
             end = file.end()
-        return raw[-_KEPT:] if end == 0 else text[end:][-_KEPT:]
+        if end == 0:
+            return raw[-_KEPT:]
+        rest = text[end:][-_KEPT:]
+        self._hinted = any(hint in rest.lower() for hint in _HINTS)
+        return rest
 
     def _look_at_lines(self, data: bytes) -> str:
         text = self._before + data.decode("latin-1")
