@@ -41,7 +41,7 @@ _SIGNER = click.option(
 _ROOT = click.option(
     "--root", "roots", multiple=True, type=_FILE, help="Root that chains may end in; default: Microchip's."
 )
-_AT = click.option("--at", metavar="DATE", help="Judge chains for this time (ISO 8601, UTC), not for now.")
+_AT = click.option("--at", metavar="DATE", help="Judge chains at this time (ISO 8601, UTC) instead of today.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

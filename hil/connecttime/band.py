@@ -34,12 +34,6 @@ class Band:
     high_ms: float
     answers: Mapping[str, float]
 
-    def stays_below(self, limit_ms: float) -> bool | None:
-        """Whether it stays below a limit: yes, no, or None where the sources disagree."""
-        if self.high_ms <= limit_ms:
-            return True
-        return False if self.low_ms > limit_ms else None
-
     def __str__(self) -> str:
         return f"{self.low_ms:.0f} … {self.high_ms:.0f} ms"
 

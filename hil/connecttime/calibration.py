@@ -22,6 +22,7 @@ from hil.emulator.boards.mongoose_atca import PACE, Atca
 from hil.emulator.standalone import emulated_element
 from hil.errors import ConfigError
 from hil.tls.software import SoftwareKey
+from hil.yamltext import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +99,7 @@ class Comparison:
 def _file() -> _File:
     resource = files("hil.rigs") / "logs" / "connects.yaml"
     try:
-        return msgspec.convert(yaml.safe_load(resource.read_text(encoding="utf-8")), _File)
+        return msgspec.convert(load_yaml(resource.read_text(encoding="utf-8")), _File)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise ConfigError(f"rigs/logs/connects.yaml: {error}") from error
 

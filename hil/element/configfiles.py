@@ -32,6 +32,7 @@ from hil.element.configzone import (
 )
 from hil.element.zones import CONFIG_SIZE, SLOTS
 from hil.errors import ConfigError
+from hil.yamltext import load_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,6 @@ __all__ = ["Form", "dump_config", "form_of", "load_config", "parse_config"]
 Form = Literal["yaml", "json", "hex"]
 Tree: TypeAlias = "dict[str, Tree] | list[Tree] | str | int | bool | float | None"
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where it is there: ten times as fast
 _KEY_TYPES = {"ecc": KEY_TYPE_P256, "aes": KEY_TYPE_AES, "other": KEY_TYPE_OTHER, "nonecc": KEY_TYPE_OTHER}
 _KEY_TYPE_NAMES = {KEY_TYPE_P256: "ECC", KEY_TYPE_AES: "AES", KEY_TYPE_OTHER: "NonECC"}
 _WATCHDOG = {"1s": 0, "10s": 1}
@@ -72,7 +72,7 @@ def parse_config(text: str, form: Form, source: str = "configuration") -> Config
     if form == "hex":
         return _parse_hex(text, source)
     try:
-        tree: object = json.loads(text) if form == "json" else yaml.load(text, Loader=_LOADER)
+        tree: object = json.loads(text) if form == "json" else load_yaml(text)
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise ConfigError(f"{source} is no {form.upper()}: {error}") from error
     return _Reader(source).config(_lowered(cast("Tree", tree)))

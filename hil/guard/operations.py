@@ -205,6 +205,8 @@ def slot_of(command: Command) -> int | None:
         return command.p1 >> 2 & 0x0F
     if operation is Operation.KDF_INTO_SLOT:
         return command.p2 >> 8 & 0x0F
+    if operation is Operation.ECDH_INTO_SLOT and command.p1 & 0x0D == 0x04:
+        return (command.p2 & 0x0F) + 1  # the key's own slot is p2, its secret goes into the one behind it
     if operation in (
         Operation.GENERATE_KEY,
         Operation.WRITE_PRIVATE_KEY,

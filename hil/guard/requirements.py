@@ -307,7 +307,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "configuration approved",
         _approved,
         _not_approved,
-        "review it, then: hil config approve FILE",
+        "review it, then: hil config approve FILE --part PART",
         "a lock is for ever, and somebody has to have read what is locked; the digest binds the "
         "act to what was read, to the byte",
     ),

@@ -25,7 +25,7 @@ from hil.guard.guard import Guard
 from hil.guard.ledger import Ledger
 from hil.guard.lint import lint
 from hil.guard.operations import classify
-from hil.guard.requirements import Policy, config_digest
+from hil.guard.requirements import Policy
 from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
 from hil.wire.atecc import Command, Opcode
 
@@ -224,8 +224,3 @@ def _is_secret(command: Command, bench: Bench) -> bool:
     if to_slot and command.p2 >> 3 & 0x0F in bench.secret_slots():
         return True
     return any(command.data.find(key) >= 0 for key in keys)
-
-
-def digest_of(bench: Bench) -> str:
-    """Digest of the configuration that would be locked; what ``hil config approve`` remembers."""
-    return config_digest(bench.wanted.to_bytes())

@@ -37,6 +37,7 @@ import yaml
 
 from hil import extensions
 from hil.errors import ConfigError
+from hil.yamltext import LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Binder", "FieldSpec", "Key", "Secret", "fields_of", "parse", "suggest"]
 
 Model = TypeVar("Model")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -158,7 +158,7 @@ def parse(path: Path) -> yaml.Node:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     try:
-        node = yaml.compose(text, Loader=_LOADER)
+        node = yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"

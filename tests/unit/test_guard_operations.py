@@ -32,7 +32,7 @@ CHANGED = [
     (Command(Opcode.PRIVWRITE, 0x40, 0, bytes(68)), Operation.WRITE_PRIVATE_KEY, 0),
     (Command(Opcode.DERIVEKEY, 0, 3), Operation.DERIVE_KEY, 3),
     (Command(Opcode.ECDH, 0x05, 2, bytes(64)), Operation.ECDH_INTO_SLOT, 2),
-    (Command(Opcode.ECDH, 0x04, 2, bytes(64)), Operation.ECDH_INTO_SLOT, 2),
+    (Command(Opcode.ECDH, 0x04, 2, bytes(64)), Operation.ECDH_INTO_SLOT, 3),
     (Command(Opcode.ECDH, 0x10, 2, bytes(64)), Operation.ECDH_INTO_SLOT, 2),
     (Command(Opcode.KDF, 0x08, 0x0301, bytes(4)), Operation.KDF_INTO_SLOT, 3),
     (Command(Opcode.KDF, 0x4A, 0x0301, bytes(4)), Operation.KDF_INTO_SLOT, 3),

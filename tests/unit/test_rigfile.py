@@ -368,6 +368,6 @@ def test_anchors_may_be_used_and_cycles_end(tmp_path: Path) -> None:
 def test_the_slow_parser_gives_the_same_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = GOOD.replace("port:", "prot:")
     fast = complaint(tmp_path, text)
-    monkeypatch.setattr("hil.rigfile.binding._LOADER", yaml.SafeLoader)
+    monkeypatch.setattr("hil.rigfile.binding.LOADER", yaml.SafeLoader)
     assert isinstance(parse(tmp_path / "bench.yaml").start_mark.line, int)
     assert complaint(tmp_path, text) == fast

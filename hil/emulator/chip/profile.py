@@ -17,6 +17,7 @@ from hil.emulator.chip.forms import parse_modes
 from hil.emulator.chip.knobs import Knobs
 from hil.errors import ConfigError
 from hil.wire.atecc import Opcode
+from hil.yamltext import load_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +35,6 @@ __all__ = [
     "profile_names",
 ]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml where PyYAML was built with it: ten times faster, the same result."""
 
 CONFIG_BYTES = 128
 FIRST_FREE = 16
@@ -235,7 +234,7 @@ def _raw(name: str, folder: Path | None) -> dict[str, Any]:
         raise ConfigError(f"there is no chip profile {name!r}", hint=f"known: {known}")
     where = f"chips/{name}.yaml"
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        raw = load_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: {error}") from error
     if not isinstance(raw, dict):
