@@ -301,7 +301,8 @@ class World:
         fiber: Callable[[Callable[[], None]], FiberLike] = Fiber,
         paced: bool = False,
     ) -> None:
-        self._now = 0
+        self.now = 0
+        """Microseconds since the world began; only the world moves it."""
         self.account: Counter[str] = Counter()
         self.trace: Callable[[int, str], None] | None = None
         """Called with ``(now, what)`` for every event that runs."""
@@ -324,31 +325,26 @@ class World:
     # -- what everyone sees ---------------------------------------------------------------
 
     @property
-    def now(self) -> int:
-        """Microseconds since the world began."""
-        return self._now
-
-    @property
     def kind(self) -> Literal["virtual", "wall"]:
         """``virtual``, or ``wall`` for a paced world."""
         return "virtual" if self._epoch is None else "wall"
 
     def at(self, due: int, fn: Callable[[], None], what: str) -> Event:
         """Run ``fn`` at ``due`` (not before now); it may not wait."""
-        event = Event(max(due, self._now), fn, what)
+        event = Event(max(due, self.now), fn, what)
         heapq.heappush(self._heap, (event.due, next(self._seq), event))
         return event
 
     def after(self, us: int, fn: Callable[[], None], what: str) -> Event:
         """Run ``fn`` in ``us`` microseconds."""
-        return self.at(self._now + us, fn, what)
+        return self.at(self.now + us, fn, what)
 
     def spawn(self, fn: Callable[[], None], name: str) -> Task:
         """Start ``fn`` as a task; it begins in an event at the present time."""
         self._usable()
         task = Task(self, fn, name)
         self._tasks[task] = None
-        task._wake = self.at(self._now, task._resume, f"{name}: start")
+        task._wake = self.at(self.now, task._resume, f"{name}: start")
         return task
 
     def signal(self, what: str = "signal") -> Signal:
@@ -374,15 +370,34 @@ class World:
         self.account["sleep"] += us
         self._pass(us, "sleep")
 
+    def quiet_until(self, latest: int) -> int:
+        """Until when, ``latest`` at most, nothing can happen but what the running task does itself.
+
+        Waits of the task that end before it take no switch and are seen by nobody, in one piece or many.
+        """
+        if self._running is None or not self._fast_path:
+            return self.now
+        looks = [latest]
+        if self._heap:
+            looks.append(self._heap[0][0])
+        if self._epoch is not None:
+            looks.append(wall_us() - self._epoch + 1)
+        if self._horizon is not None:
+            looks.append(self._horizon)
+        return min(looks)
+
     def _pass(self, us: int, what: str) -> None:
-        target = self._now + us
+        target = self.now + us
         task = self._running
         if task is None:
             self.run_until(lambda: False, target)
             return
-        task.check()
-        if self._fast_path and self._nobody_looks_before(target):
-            self._now = target
+        if task.halted is not None:
+            task.check()
+        heap, horizon = self._heap, self._horizon
+        looked_at = (heap and heap[0][0] <= target) or (horizon is not None and target >= horizon)
+        if self._fast_path and not looked_at and (self._epoch is None or target <= wall_us() - self._epoch):
+            self.now = target
             return
         task._wake = self.at(target, task._resume, f"{task.name}: {what}")
         task._pause(what)
@@ -436,7 +451,7 @@ class World:
 
     def run_for(self, us: int) -> None:
         """Run everything that happens within the next ``us`` microseconds."""
-        self.run_until(lambda: False, self._now + us)
+        self.run_until(lambda: False, self.now + us)
 
     def _step(self, deadline: int | None) -> bool:
         """Run the next event; False when the deadline comes first."""
@@ -445,16 +460,16 @@ class World:
             raise WorldError(f"nobody can end this wait\n{self.describe()}")
         if deadline is not None and (due is None or due > deadline):
             if self._reached(deadline):
-                self._now = max(self._now, deadline)
+                self.now = max(self.now, deadline)
                 return False
             return True
         if not self._reached(due):
             return True
         _, _, event = heapq.heappop(self._heap)
         self._count_instant(event.due)
-        self._now = max(self._now, event.due)
+        self.now = max(self.now, event.due)
         if self.trace is not None:
-            self.trace(self._now, event.what)
+            self.trace(self.now, event.what)
         self._in_event = event.what
         event.fn()
         return True
@@ -466,13 +481,6 @@ class World:
                 raise WorldError(f"more than {MAX_EVENTS_PER_INSTANT} events at {due} us\n{self.describe()}")
         else:
             self._instant, self._at_instant = due, 0
-
-    def _nobody_looks_before(self, target: int) -> bool:
-        if self._heap and self._heap[0][0] <= target:
-            return False
-        if self._epoch is not None and target > wall_us() - self._epoch:
-            return False
-        return self._horizon is None or target < self._horizon
 
     # -- outside programs: the same heap on the computer's clock ------------------------------
 
@@ -507,7 +515,7 @@ class World:
         for key, _ in ready:
             # Input takes the later of world and wall time, but never overtakes a due event.
             wall = wall_us() - self._epoch
-            self._now = max(self._now, wall if due is None else min(wall, due))
+            self.now = max(self.now, wall if due is None else min(wall, due))
             self._in_event = "input"
             key.data()
         return False
@@ -517,7 +525,7 @@ class World:
     def describe(self) -> str:
         """Now, the next events and what each task waits for, as text."""
         upcoming = [e for e in sorted(self._heap)[:8] if not e[2].cancelled]
-        lines = [f"world at {self._now} us"]
+        lines = [f"world at {self.now} us"]
         lines += [f"  next {due} us: {event.what}" for due, _, event in upcoming]
         lines += [f"  task {task.name}: waits for {task._waits_for}" for task in self._tasks]
         if len(lines) == 1:

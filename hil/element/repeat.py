@@ -13,13 +13,10 @@ LimitedUse DS508 section 3.2.5.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from hil.guard.operations import classify
-from hil.wire.atecc import Opcode, Status
-
-if TYPE_CHECKING:
-    from hil.wire.atecc import Command
+from hil.wire.atecc import Command, Opcode, Status
 
 __all__ = ["NOT_EXECUTED", "NOT_PARSED", "TRANSIENT", "Repeat", "repeat_of"]
 
@@ -51,6 +48,12 @@ _NONCE_FROM_TEMPKEY = 0x8000
 
 def repeat_of(command: Command) -> Repeat:
     """The rule for ``command``; unknown opcodes are never repeated."""
+    return _rule(command.opcode, command.p1, command.p2)
+
+
+@lru_cache(maxsize=256)
+def _rule(opcode: int, p1: int, p2: int) -> Repeat:
+    command = Command(opcode, p1, p2)  # no rule looks at the data
     if classify(command) is not None or command.opcode not in _KNOWN:
         return Repeat.NEVER
     if command.opcode in _ANY_TIME:

@@ -7,6 +7,7 @@ Sources: execution times from the ATECC508A data sheet table 9-4 and, where larg
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -55,6 +56,7 @@ _LIMITED_USE_MS = 50
 _UNKNOWN_MS = 250
 
 
+@lru_cache(maxsize=256)
 def execution_us(opcode: int, part: str | None, divider: Divider = "M0") -> int:
     """Longest execution time in microseconds; over all parts if ``part`` is None."""
     row = _MAX_MS.get(opcode)

@@ -21,6 +21,7 @@ from hil.discretion import forget_variables
 from hil.element.repeat import NOT_PARSED, TRANSIENT, Repeat, repeat_of
 from hil.element.timing import Divider, Pace, execution_us
 from hil.errors import DeviceTimeout, ElementError, FrameError, I2CError, I2CNack, UsageError, WakeError
+from hil.i2c.bus import KnowsBusy
 from hil.wire.atecc import (
     COUNT_MAX,
     STATUS_MEANING,
@@ -88,6 +89,7 @@ class Transport:
         self.self_test_failed = False
         """The last wake reported a failed power-on self test (608)."""
         self._part = part
+        self._knows_busy = bus if isinstance(bus, KnowsBusy) else None
         self._sessions = 0
         self._exchanges = 0
         self._awake_since: int | None = None
@@ -277,6 +279,8 @@ class Transport:
         wanted = _STATUS_GROUP if size is None else max(_STATUS_GROUP, size + 3)
         damaged = 0
         self.clock.sleep(self.pace.first_poll_us)
+        if self._knows_busy is not None:
+            self._knows_busy.poll_in_vain(self.address, self.pace.poll_us, deadline)
         while True:
             try:
                 group = self._read_group(wanted)

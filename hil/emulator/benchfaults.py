@@ -20,6 +20,7 @@ WRONG_CRYSTAL: Final = 26 / 40
 GARBLED_EVERY: Final = 8
 WEAK_RISE_US: Final = 2.0
 """22 kilo-ohm at 100 pF: enough for 100 kHz, not for 400 kHz."""
+NEVER: Final = 1 << 62
 UP_US: Final = 5_000_000
 DIP_US: Final = 3_000
 
@@ -36,6 +37,10 @@ class ForeignDevice:
     def acknowledges(self, address: int, read: bool) -> bool:
         """See :class:`hil.emulator.bus.I2CDevice`."""
         return address == self._address
+
+    def deaf_until(self, address: int) -> int:
+        """See :class:`hil.emulator.bus.I2CDevice`."""
+        return 0 if address == self._address else NEVER
 
     def written(self, data: bytes) -> int:
         """See :class:`hil.emulator.bus.I2CDevice`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from hil.clock import World
 from hil.errors import I2CError, I2CNack
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ class I2CDevice(Protocol):
     """A part on the bus. Times are the world's; methods are called when the bits have passed."""
 
     def sda_low(self, us: int) -> None:
-        """SDA was low for ``us`` microseconds without a break (traffic for anybody)."""
+        """SDA was low for ``us`` microseconds without a break: traffic that this part does not answer."""
         ...
 
     def acknowledges(self, address: int, read: bool) -> bool:
         """Whether the part pulls SDA low after the address byte."""
+        ...
+
+    def deaf_until(self, address: int) -> int:
+        """Before when reads of ``address`` are neither acknowledged nor noticed; 0 = nothing is certain."""
         ...
 
     def written(self, data: bytes) -> int:
@@ -74,13 +79,23 @@ class Lines:
         return self.held_low or self.stuck_clocks > 0
 
 
-@lru_cache(maxsize=256)
+_RISES_UNTIL = 500_000
+"""Rise time in us times speed in Hz at which a line needs half a bit to rise."""
+_ON_SDA = tuple(f"{byte:08b}0" for byte in range(256))
+"""Levels of SDA while a byte crosses that is acknowledged."""
+
+
+@lru_cache(maxsize=512)
+def _address_on_sda(address: int, read: bool, acknowledged: bool) -> str:
+    return f"{address << 1 | int(read):08b}" + ("0" if acknowledged else "1")
+
+
 def longest_low_bits(address: int, read: bool, acknowledged: bool, data: bytes = b"") -> int:
     """Longest run of low bit times on SDA that the master causes; data bits only if acknowledged."""
-    bits = f"{address << 1 | int(read):08b}" + ("0" if acknowledged else "1")
-    if acknowledged and not read:
-        bits += "".join(f"{byte:08b}0" for byte in data)
-    return max(map(len, bits.split("1")))
+    bits = _address_on_sda(address, read, acknowledged)
+    if data and acknowledged and not read:
+        bits += "".join(map(_ON_SDA.__getitem__, data))
+    return len(max(bits.split("1")))  # of strings of zeros, the longest is the greatest
 
 
 class I2CMaster:
@@ -120,7 +135,9 @@ class I2CMaster:
 
     def write(self, address: int, data: bytes) -> None:
         """One write transaction; see :meth:`hil.i2c.bus.I2CBus.write`."""
-        device = self._address(address, read=False, data=data)
+        device = self._start(address, False, data)
+        if device is None:
+            raise I2CNack(address)
         self._spend(len(data))
         accepted = device.written(data)
         if accepted < len(data):
@@ -128,7 +145,9 @@ class I2CMaster:
 
     def read(self, address: int, length: int) -> bytes:
         """One read transaction; see :meth:`hil.i2c.bus.I2CBus.read`."""
-        device = self._address(address, read=True)
+        device = self._start(address, True)
+        if device is None:
+            raise I2CNack(address)
         self._spend(length)
         return device.read(length)
 
@@ -144,16 +163,36 @@ class I2CMaster:
         """A zero byte to address 0 at 100 kHz or slower, whatever the configured speed."""
         configured, self.hz = self.hz, min(self.hz, 100_000)
         try:
-            self.write(0, b"\x00")
-        except I2CNack:
-            pass  # nobody has address 0: the low time is all that counts
+            device = self._start(0, False, b"\x00")
+            if device is not None:  # nobody has address 0 as a rule: the low time is all that counts
+                self._spend(1)
+                device.written(b"\x00")
         finally:
             self.hz = configured
+
+    def poll_in_vain(self, address: int, pause_us: int, deadline: int) -> None:
+        """See :class:`hil.i2c.bus.KnowsBusy`."""
+        clock, lines = self.clock, self._lines
+        unusual = lines.open or not self._on_the_wires or lines.sda_is_low or self.too_fast
+        if unusual or not isinstance(clock, World):
+            return
+        until = deadline
+        for device in lines.devices:
+            until = min(until, device.deaf_until(address))
+        byte_us = 9_000_000 // self.hz + self._gap_us
+        first, round_us = clock.now + byte_us, byte_us + pause_us
+        rounds = (until - 1 - first) // round_us + 1  # so many times the byte ends before
+        if rounds > 0:
+            rounds = (clock.quiet_until(clock.now + rounds * round_us + 1) - 1 - clock.now) // round_us
+        if rounds > 0:
+            self.bytes += rounds
+            clock.spend("i2c", rounds * byte_us)
+            clock.sleep(rounds * pause_us)
 
     def recover(self, clocks: int = 16) -> None:
         """Clock pulses and a STOP, as firmware frees the bus when it starts."""
         self.clock.spend("i2c", clocks * 1_000_000 // self.hz)
-        if (self._sda, self._scl) == (self._lines.sda_gpio, self._lines.scl_gpio):
+        if self._on_the_wires:
             self._lines.stuck_clocks = max(0, self._lines.stuck_clocks - clocks)
 
     @property
@@ -162,27 +201,37 @@ class I2CMaster:
         return self._lines.analyser
 
     @property
+    def _on_the_wires(self) -> bool:
+        return self._sda == self._lines.sda_gpio and self._scl == self._lines.scl_gpio
+
+    @property
     def too_fast(self) -> bool:
         """Whether the lines do not rise in time for this speed."""
-        return self._lines.rise_us * self.hz * 2 > 1_000_000
+        return self._lines.rise_us * self.hz > _RISES_UNTIL
 
-    def _address(self, address: int, *, read: bool, data: bytes = b"") -> I2CDevice:
+    def _start(self, address: int, read: bool, data: bytes = b"") -> I2CDevice | None:
+        """START and the address byte; whoever acknowledges it."""
         self._spend(1)
         lines = self._lines
-        if lines.open or (self._sda, self._scl) != (lines.sda_gpio, lines.scl_gpio):
-            raise I2CNack(address)
-        if lines.sda_is_low:
+        if lines.open or self._sda != lines.sda_gpio or self._scl != lines.scl_gpio:
+            return None
+        if lines.held_low or lines.stuck_clocks:
             raise I2CError("SDA is low while the bus should be idle", hint="something holds the line down")
-        if self.too_fast:
+        if lines.rise_us * self.hz > _RISES_UNTIL:
             raise I2CError(f"SDA does not rise in time for {self.hz} Hz", hint="check the pull-ups")
-        answering = [d for d in lines.devices if d.acknowledges(address, read)]
-        low_us = longest_low_bits(address, read, bool(answering), data) * 1_000_000 // self.hz
+        answering: I2CDevice | None = None
+        others: list[I2CDevice] = []
         for device in lines.devices:
-            device.sda_low(low_us)
-        if not answering:
-            raise I2CNack(address)
-        return answering[0]
+            if device.acknowledges(address, read) and answering is None:
+                answering = device
+            else:
+                others.append(device)
+        if others:
+            low_bits = longest_low_bits(address, read, answering is not None, data)
+            for device in others:
+                device.sda_low(low_bits * 1_000_000 // self.hz)
+        return answering
 
     def _spend(self, nbytes: int) -> None:
         self.bytes += nbytes
-        self.clock.spend("i2c", nbytes * 9 * 1_000_000 // self.hz + nbytes * self._gap_us)
+        self.clock.spend("i2c", nbytes * 9_000_000 // self.hz + nbytes * self._gap_us)

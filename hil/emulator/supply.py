@@ -86,6 +86,10 @@ class Supplied:
         """See :class:`hil.emulator.bus.I2CDevice`."""
         return self._chip.acknowledges(address, read)
 
+    def deaf_until(self, address: int) -> int:
+        """See :class:`hil.emulator.bus.I2CDevice`."""
+        return self._chip.deaf_until(address)
+
     def written(self, data: bytes) -> int:
         """See :class:`hil.emulator.bus.I2CDevice`."""
         for flaw in self.flaws:

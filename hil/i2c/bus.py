@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from hil.clock import Clock
 
-__all__ = ["I2CBus"]
+__all__ = ["I2CBus", "KnowsBusy"]
 
 
 class I2CBus(Protocol):
@@ -48,5 +48,23 @@ class I2CBus(Protocol):
         """Hold SDA low for at least 60 us: a zero byte to address 0 at 100 kHz or slower.
 
         The missing acknowledge is expected and no error. The caller waits tWHI itself.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsBusy(Protocol):
+    """A bus that can tell how long a device will not answer, because it emulates the device."""
+
+    def poll_in_vain(self, address: int, pause_us: int, deadline: int) -> None:
+        """Let rounds of a read that is not acknowledged and a pause pass at once.
+
+        Exactly those that the driver would do one by one, with the same time, bookings and count of bytes;
+        none if anything could happen meanwhile.
+
+        Args:
+            address: 7-bit address that is read.
+            pause_us: the pause behind each read.
+            deadline: absolute; no round ends at it or later.
         """
         ...

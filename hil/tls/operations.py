@@ -7,8 +7,9 @@ element did; a test reads the list to assert what ran where.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from hil.tls.key import Offload
 from hil.tls.software import SoftwareEcdh, SoftwareKey, SoftwareRandom, SoftwareRsa, SoftwareVerify
@@ -21,8 +22,7 @@ OperationName = Literal[
 Where = Literal["element", "software"]
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One operation that was done.
 
     Attributes:
@@ -75,11 +75,6 @@ class Operations:
     def count(self, name: OperationName) -> int:
         """How often ``name`` was done."""
         return sum(operation.name == name for operation in self.done)
-
-    @property
-    def verifies_in_element(self) -> bool:
-        """Whether P-256 signatures go to the element."""
-        return _where(self._verify) == "element"
 
     def sign(self, digest: bytes) -> bytes:
         """Sign with the client's key; 64 bytes."""

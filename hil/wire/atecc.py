@@ -9,9 +9,11 @@ ATECC608A-TFLXTLS data sheet DS40002138A, section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from hil.errors import FrameError
 
@@ -42,8 +44,13 @@ _Q = 0x8003
 """x^15 + x + 1: the CRC's polynomial 8005 with its x^16 is ``_Q`` times (x + 1)."""
 _FOLDS = tuple((15 * n, (1 << 15 * n) - 1, n) for n in (64, 32, 16, 8, 4, 2, 1))
 """Modulo ``_Q``, x^15 is x + 1, and squared again and again: x^15n is x^n + 1 for n = 2, 4, 8 …"""
+_FOLDS_OF = tuple(
+    tuple(fold for fold in _FOLDS if fold[0] < 8 * length + 16) for length in range(COUNT_MAX + 1)
+)
+"""The folds that a message of so many bytes needs; a longer one needs all."""
 
 
+@lru_cache(maxsize=4)  # both ends of an emulated wire compute the same one after the other
 def crc16(data: bytes) -> bytes:
     """CRC-16 as sent, two bytes, low byte first.
 
@@ -54,7 +61,7 @@ def crc16(data: bytes) -> bytes:
     """
     rest = int.from_bytes(data.translate(_REVERSED), "big") << 16
     parity = rest.bit_count() & 1
-    for width, mask, n in _FOLDS:
+    for width, mask, n in _FOLDS_OF[len(data)] if len(data) <= COUNT_MAX else _FOLDS:
         while high := rest >> width:
             rest = rest & mask ^ high ^ high << n
     if rest.bit_count() & 1 != parity:
@@ -162,8 +169,7 @@ STATUS_MEANING: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command group without its count and CRC.
 
     Args:
@@ -176,7 +182,11 @@ class Command:
     opcode: int
     p1: int = 0
     p2: int = 0
-    data: bytes = field(default=b"", repr=False)  # it may be a key; errors and traces print commands
+    data: bytes = b""
+
+    def __repr__(self) -> str:
+        """Without the data: they may be a key, and errors and traces print commands."""
+        return f"Command(opcode={self.opcode!r}, p1={self.p1!r}, p2={self.p2!r})"
 
     def encode(self) -> bytes:
         """The group as it crosses the wire: count, opcode, p1, p2, data, CRC.
@@ -219,6 +229,7 @@ def encode_response(payload: bytes) -> bytes:
     return body + crc16(body)
 
 
+@lru_cache(maxsize=256)
 def status_response(status: int) -> bytes:
     """The four-byte response that carries one status code."""
     return encode_response(bytes((status,)))

@@ -16,7 +16,6 @@ from hil.emulator import builder
 from hil.emulator.bus import I2CDevice, I2CMaster
 from hil.emulator.chip import Profile, load_profile
 from hil.emulator.chip.profile import Time
-from hil.errors import I2CNack
 from hil.records.header import new_run
 from hil.rig.opening import open_rig
 
@@ -66,17 +65,16 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
         monkeypatch.setattr(pki, "_FILLER_NAMES", filler_names)
         shown = frozenset({Fault.OVERSIZED_CERTIFICATE})
     polls: list[int] = []
-    address = I2CMaster._address
+    start = I2CMaster._start
 
-    def counted(self: I2CMaster, to: int, *, read: bool, data: bytes = b"") -> I2CDevice:
-        try:
-            return address(self, to, read=read, data=data)
-        except I2CNack:
-            if to != 0:
-                polls.append(to)
-            raise
+    def counted(self: I2CMaster, address: int, read: bool, data: bytes = b"") -> I2CDevice | None:
+        device = start(self, address, read, data)
+        if device is None and read:
+            polls.append(address)
+        return device
 
-    monkeypatch.setattr(I2CMaster, "_address", counted)
+    monkeypatch.setattr(I2CMaster, "_start", counted)
+    monkeypatch.setattr(I2CMaster, "poll_in_vain", lambda self, *args: None)  # each poll by itself
     calendar = Calendar(1_750_000_000.0)
     with new_run(tmp_path / "runs", calendar) as journal:
         rig = open_rig(file, faults=(), allow_irreversible=frozenset(), journal=journal, calendar=calendar)

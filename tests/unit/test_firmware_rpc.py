@@ -336,6 +336,9 @@ class Register:
     def acknowledges(self, address: int, read: bool) -> bool:
         return address == 0x40
 
+    def deaf_until(self, address: int) -> int:
+        return 0
+
     def written(self, data: bytes) -> int:
         if data:
             self.at = data[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
 
 from hil.element.zones import SLOT_SIZES
 from hil.errors import ConfigError, DeviceError, GuardRefusal
@@ -136,7 +137,7 @@ def test_a_content_that_was_changed_on_its_way_is_never_locked(bed: Bed) -> None
 
     def other(command: Command) -> Command:
         if command.opcode == Opcode.WRITE and (command.p1, command.p2) == (0x82, 0x0050):
-            return replace(command, data=b"\x01" + command.data[1:])
+            return structs.replace(command, data=b"\x01" + command.data[1:])
         return command
 
     bed.bus.tamper = other

@@ -233,7 +233,7 @@ class Chip:
         """Let everything happen that has become due; returns now."""
         now = self._now()
         running = self._running
-        falls_at = min(self._watchdog_at, self._power_lost_at)
+        falls_at = self._watchdog_at if self._watchdog_at < self._power_lost_at else self._power_lost_at
         if running is not None:
             until = min(now, falls_at)
             if running.settle(self._memory, until):
@@ -285,7 +285,13 @@ class Chip:
             return False
         if self._fifo and read and self.profile.knobs.read_after_partial_command == "nack":
             return False
-        return not self.faults.nacks()
+        return not (self.faults.any and self.faults.nacks())
+
+    def deaf_until(self, address: int) -> int:
+        """See :class:`hil.emulator.bus.I2CDevice`: an awake part that executes a command."""
+        if self._power is not Power.AWAKE or self.faults.any:
+            return 0
+        return min(self._busy_until, self._watchdog_at, self._power_lost_at)
 
     def written(self, data: bytes) -> int:
         """A write transaction reached its STOP; returns how many bytes were acknowledged."""

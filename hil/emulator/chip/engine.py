@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from hil.emulator.chip import config as words
@@ -210,8 +211,9 @@ class Engine:
             return times[0]
         if self.draw == "maximum":
             return times[1]
-        # Typical is what most executions take; the longest is rare.
-        return round(self.draw.triangular(*times, times[0]))
+        # Typical is what most executions take, the longest is rare: a triangle with its mode at its start.
+        typical, longest = times
+        return round(longest + (typical - longest) * sqrt(1.0 - self.draw.random()))
 
     def _duration(self, x: Execution, form: Form) -> int:
         times = self._times_of(form)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hil.emulator.chip.nonvolatile import commit, tear
 
 if TYPE_CHECKING:
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Executed", "Running"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Executed:
+class Executed(msgspec.Struct, frozen=True):
     """One line of the chip's log.
 
     Attributes:
