@@ -363,19 +363,33 @@ class World:
         if us < 0:
             raise WorldError(f"cannot spend {us} us of {category}")
         self.account[category] += us
-        self._pass(us, category)
+        target, task, heap, horizon = self.now + us, self._running, self._heap, self._horizon
+        if (
+            self._fast_path
+            and task is not None
+            and task.halted is None
+            and not (heap and heap[0][0] <= target)
+            and (horizon is None or target < horizon)
+            and (self._epoch is None or target <= wall_us() - self._epoch)
+        ):
+            self.now = target  # nobody could tell the difference: no need to give way
+        elif task is None:
+            self.run_until(lambda: False, target)
+        else:
+            task.check()
+            task._wake = self.at(target, task._resume, f"{task.name}: {category}")
+            task._pause(category)
 
     def sleep(self, us: int) -> None:
-        """Let ``us`` microseconds pass, booked as ``sleep``."""
-        self.account["sleep"] += us
-        self._pass(us, "sleep")
+        """Let ``us`` microseconds pass, booked as ``sleep``; none for ``us < 0``."""
+        self.spend("sleep", us if us > 0 else 0)
 
     def quiet_until(self, latest: int) -> int:
-        """Until when, ``latest`` at most, nothing can happen but what the running task does itself.
+        """Until when, ``latest`` at most, nothing can happen but what the running code does itself.
 
-        Waits of the task that end before it take no switch and are seen by nobody, in one piece or many.
+        Waits that end before it are seen by nobody: one long wait is as good as many short ones.
         """
-        if self._running is None or not self._fast_path:
+        if not self._fast_path:
             return self.now
         looks = [latest]
         if self._heap:
@@ -385,22 +399,6 @@ class World:
         if self._horizon is not None:
             looks.append(self._horizon)
         return min(looks)
-
-    def _pass(self, us: int, what: str) -> None:
-        target = self.now + us
-        task = self._running
-        if task is None:
-            self.run_until(lambda: False, target)
-            return
-        if task.halted is not None:
-            task.check()
-        heap, horizon = self._heap, self._horizon
-        looked_at = (heap and heap[0][0] <= target) or (horizon is not None and target >= horizon)
-        if self._fast_path and not looked_at and (self._epoch is None or target <= wall_us() - self._epoch):
-            self.now = target
-            return
-        task._wake = self.at(target, task._resume, f"{task.name}: {what}")
-        task._pause(what)
 
     def wait(self, signal: Signal, deadline: int | None) -> bool:
         """Wait for a pulse of ``signal``; False when ``deadline`` (absolute) came first."""
@@ -455,17 +453,20 @@ class World:
 
     def _step(self, deadline: int | None) -> bool:
         """Run the next event; False when the deadline comes first."""
-        due = self.next_due
+        heap = self._heap
+        while heap and heap[0][2].cancelled:
+            heapq.heappop(heap)
+        due = heap[0][0] if heap else None
         if due is None and deadline is None and not self._has_inputs():
             raise WorldError(f"nobody can end this wait\n{self.describe()}")
         if deadline is not None and (due is None or due > deadline):
-            if self._reached(deadline):
-                self.now = max(self.now, deadline)
-                return False
+            if self._epoch is not None and not self._reached(deadline):
+                return True
+            self.now = max(self.now, deadline)
+            return False
+        if self._epoch is not None and not self._reached(due):
             return True
-        if not self._reached(due):
-            return True
-        _, _, event = heapq.heappop(self._heap)
+        _, _, event = heapq.heappop(heap)
         self._count_instant(event.due)
         self.now = max(self.now, event.due)
         if self.trace is not None:
@@ -502,8 +503,7 @@ class World:
 
     def _reached(self, due: int | None) -> bool:
         """True when the computer's clock has come to ``due``; handles inputs until then."""
-        if self._epoch is None:
-            return True
+        assert self._epoch is not None, "only a paced world waits for the computer's clock"
         timeout = None if due is None else (due - (wall_us() - self._epoch)) / 1e6
         if self._selector is None:
             if timeout is not None and timeout > 0:

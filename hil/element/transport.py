@@ -14,7 +14,6 @@ until the next command (ATECC508A data sheet DS20005927A, section 6.2).
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from hil.discretion import forget_variables
@@ -35,7 +34,9 @@ from hil.wire.atecc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from hil.i2c.bus import I2CBus
 
@@ -46,6 +47,27 @@ T = TypeVar("T")
 _STATUS_GROUP = 4
 _EMPTY = 0xFF
 """Count byte of an output buffer that holds nothing (yet)."""
+
+
+class _Nested:
+    """A context that may be entered again within itself.
+
+    Args:
+        at_end: called when one ends, with whether an error ended it.
+    """
+
+    def __init__(self, at_end: Callable[[bool], None]) -> None:
+        self.depth = 0
+        self._at_end = at_end
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.depth -= 1
+        self._at_end(kind is not None)
 
 
 class Transport:
@@ -90,8 +112,8 @@ class Transport:
         """The last wake reported a failed power-on self test (608)."""
         self._part = part
         self._knows_busy = bus if isinstance(bus, KnowsBusy) else None
-        self._sessions = 0
-        self._exchanges = 0
+        self._session = _Nested(self._rest)
+        self._exchange = _Nested(self._rest)
         self._awake_since: int | None = None
         self._idle = False
         self._overslept = False
@@ -151,38 +173,20 @@ class Transport:
         self._idle = False
         self._overslept = False
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
+    def session(self) -> AbstractContextManager[None]:
         """Keep TempKey over several exchanges: idle between them, sleep at the end."""
-        self._sessions += 1
-        try:
-            yield
-        except BaseException:
-            self._sessions -= 1
-            self._rest(after_error=True)
-            raise
-        self._sessions -= 1
-        self._rest(after_error=False)
+        return self._session
 
-    @contextmanager
-    def exchange(self) -> Iterator[None]:
+    def exchange(self) -> AbstractContextManager[None]:
         """One wake for several commands; idle afterwards in a session, else sleep."""
-        self._exchanges += 1
-        try:
-            yield
-        except BaseException:
-            self._exchanges -= 1
-            self._rest(after_error=True)
-            raise
-        self._exchanges -= 1
-        self._rest(after_error=False)
+        return self._exchange
 
-    def _rest(self, *, after_error: bool) -> None:
+    def _rest(self, after_error: bool) -> None:
         """Idle or sleep, unless an outer exchange goes on."""
-        if self._exchanges:
+        if self._exchange.depth:
             return
         try:
-            if self._sessions:
+            if self._session.depth:
                 self.idle()
             else:
                 self.sleep()
@@ -214,7 +218,7 @@ class Transport:
             raise
 
     def _execute(self, command: Command, size: int | None, rule: Repeat) -> bytes:
-        with self.exchange():
+        with self._exchange:
             for attempt in range(1, self.pace.attempts + 1):
                 last = attempt == self.pace.attempts
                 try:
@@ -238,7 +242,7 @@ class Transport:
         """
         for attempt in range(1, self.pace.attempts + 1):
             try:
-                with self.exchange():
+                with self._exchange:
                     return run()
             except (I2CError, FrameError, DeviceTimeout):
                 if attempt == self.pace.attempts or self._counts_uses(slots):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -276,7 +278,7 @@ class EmulatedRig:
         return Chip(
             self.profile,
             memory,
-            now=lambda: self.world.now,
+            now=partial(attrgetter("now"), self.world),
             seed=self._emulation.seed + (self._parts if kept is None else 0),
             draw=self._emulation.draw,
             drawn=0 if kept is None else kept.drawn,

@@ -135,20 +135,18 @@ class I2CMaster:
 
     def write(self, address: int, data: bytes) -> None:
         """One write transaction; see :meth:`hil.i2c.bus.I2CBus.write`."""
-        device = self._start(address, False, data)
+        device = self._transfer(address, False, len(data), data)
         if device is None:
             raise I2CNack(address)
-        self._spend(len(data))
         accepted = device.written(data)
         if accepted < len(data):
             raise I2CNack(address, at=accepted)
 
     def read(self, address: int, length: int) -> bytes:
         """One read transaction; see :meth:`hil.i2c.bus.I2CBus.read`."""
-        device = self._start(address, True)
+        device = self._transfer(address, True, length)
         if device is None:
             raise I2CNack(address)
-        self._spend(length)
         return device.read(length)
 
     def probe(self, address: int) -> bool:
@@ -163,9 +161,8 @@ class I2CMaster:
         """A zero byte to address 0 at 100 kHz or slower, whatever the configured speed."""
         configured, self.hz = self.hz, min(self.hz, 100_000)
         try:
-            device = self._start(0, False, b"\x00")
+            device = self._transfer(0, False, 1, b"\x00")
             if device is not None:  # nobody has address 0 as a rule: the low time is all that counts
-                self._spend(1)
                 device.written(b"\x00")
         finally:
             self.hz = configured
@@ -173,8 +170,8 @@ class I2CMaster:
     def poll_in_vain(self, address: int, pause_us: int, deadline: int) -> None:
         """See :class:`hil.i2c.bus.KnowsBusy`."""
         clock, lines = self.clock, self._lines
-        unusual = lines.open or not self._on_the_wires or lines.sda_is_low or self.too_fast
-        if unusual or not isinstance(clock, World):
+        usual = self._on_the_wires and not (lines.open or lines.held_low or lines.stuck_clocks)
+        if not usual or self.too_fast or not isinstance(clock, World):
             return
         until = deadline
         for device in lines.devices:
@@ -209,16 +206,17 @@ class I2CMaster:
         """Whether the lines do not rise in time for this speed."""
         return self._lines.rise_us * self.hz > _RISES_UNTIL
 
-    def _start(self, address: int, read: bool, data: bytes = b"") -> I2CDevice | None:
-        """START and the address byte; whoever acknowledges it."""
-        self._spend(1)
-        lines = self._lines
+    def _transfer(self, address: int, read: bool, length: int, data: bytes = b"") -> I2CDevice | None:
+        """The bits of a transaction; whoever acknowledges its address byte, without which it ends there."""
+        clock, lines, hz, gap_us = self.clock, self._lines, self.hz, self._gap_us
+        self.bytes += 1
+        clock.spend("i2c", 9_000_000 // hz + gap_us)
         if lines.open or self._sda != lines.sda_gpio or self._scl != lines.scl_gpio:
             return None
         if lines.held_low or lines.stuck_clocks:
             raise I2CError("SDA is low while the bus should be idle", hint="something holds the line down")
-        if lines.rise_us * self.hz > _RISES_UNTIL:
-            raise I2CError(f"SDA does not rise in time for {self.hz} Hz", hint="check the pull-ups")
+        if lines.rise_us * hz > _RISES_UNTIL:
+            raise I2CError(f"SDA does not rise in time for {hz} Hz", hint="check the pull-ups")
         answering: I2CDevice | None = None
         others: list[I2CDevice] = []
         for device in lines.devices:
@@ -229,9 +227,8 @@ class I2CMaster:
         if others:
             low_bits = longest_low_bits(address, read, answering is not None, data)
             for device in others:
-                device.sda_low(low_bits * 1_000_000 // self.hz)
+                device.sda_low(low_bits * 1_000_000 // hz)
+        if answering is not None:
+            self.bytes += length
+            clock.spend("i2c", length * 9_000_000 // hz + length * gap_us)
         return answering
-
-    def _spend(self, nbytes: int) -> None:
-        self.bytes += nbytes
-        self.clock.spend("i2c", nbytes * 9_000_000 // self.hz + nbytes * self._gap_us)

@@ -6,6 +6,8 @@ imports the chip only when a part is made, so that naming the fixtures costs not
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from hil.clock import WallClock, World
@@ -205,7 +207,9 @@ def emulated_element(
     )
     time: World | RealTime = World() if clock == "virtual" else RealTime()
     memory = _memory(profile, state, number)
-    chip = Chip(profile, memory, now=lambda: time.now, seed=seed, draw=draw, watchdog=watchdog)
+    chip = Chip(
+        profile, memory, now=partial(attrgetter("now"), time), seed=seed, draw=draw, watchdog=watchdog
+    )
     return EmulatedElement(chip, time, hz=hz, gap_us=gap_us)
 
 

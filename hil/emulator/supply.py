@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.clock import Event, World
     from hil.emulator.chip import Chip
     from hil.emulator.lockflaws import Flaw
@@ -34,8 +36,13 @@ class Supplied:
         flaws: faults between the bus and the part.
     """
 
+    sda_low: Callable[[int], None]
+    """See :class:`hil.emulator.bus.I2CDevice`; this one and the next two are the part's own."""
+    acknowledges: Callable[[int, bool], bool]
+    deaf_until: Callable[[int], int]
+
     def __init__(self, chip: Chip, world: World) -> None:
-        self._chip = chip
+        self._put_in(chip)
         self._world = world
         self.connected = True
         self.fed_by_signals = False
@@ -53,9 +60,13 @@ class Supplied:
     @chip.setter
     def chip(self, chip: Chip) -> None:
         self._chip.power_off()
-        self._chip = chip
+        self._put_in(chip)
         for flaw in self.flaws:
             flaw.inserted(chip)
+
+    def _put_in(self, chip: Chip) -> None:
+        self._chip = chip
+        self.sda_low, self.acknowledges, self.deaf_until = chip.sda_low, chip.acknowledges, chip.deaf_until
 
     def add_flaw(self, flaw: Flaw) -> None:
         """A fault between the bus and whatever part is in the socket."""
@@ -77,18 +88,6 @@ class Supplied:
             self._chip.power_on()
         elif not self.fed_by_signals:
             self._falling = self._world.after(HOLD_UP_US, lambda: self._chip.power_off(), "rail falls")
-
-    def sda_low(self, us: int) -> None:
-        """See :class:`hil.emulator.bus.I2CDevice`."""
-        self._chip.sda_low(us)
-
-    def acknowledges(self, address: int, read: bool) -> bool:
-        """See :class:`hil.emulator.bus.I2CDevice`."""
-        return self._chip.acknowledges(address, read)
-
-    def deaf_until(self, address: int) -> int:
-        """See :class:`hil.emulator.bus.I2CDevice`."""
-        return self._chip.deaf_until(address)
 
     def written(self, data: bytes) -> int:
         """See :class:`hil.emulator.bus.I2CDevice`."""

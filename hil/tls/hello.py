@@ -6,6 +6,7 @@ RFC 7301 (ALPN); RFC 8449 (record size limit).
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from hil.errors import FrameError
@@ -55,14 +56,18 @@ class _Reader:
         self._at = 0
 
     def take(self, length: int) -> bytes:
-        part = self._data[self._at : self._at + length]
-        if len(part) < length:
+        start, end = self._at, self._at + length
+        if end > len(self._data):
             raise FrameError("ClientHello ends too early")
-        self._at += length
-        return part
+        self._at = end
+        return self._data[start:end]
 
     def number(self, length: int) -> int:
-        return int.from_bytes(self.take(length), "big")
+        start, end = self._at, self._at + length
+        if end > len(self._data):
+            raise FrameError("ClientHello ends too early")
+        self._at = end
+        return int.from_bytes(self._data[start:end], "big")
 
     def vector(self, length_bytes: int) -> bytes:
         return self.take(self.number(length_bytes))
@@ -135,7 +140,7 @@ def _parse(body: bytes) -> ClientHello:
 
 
 def _numbers(data: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    return struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1])
 
 
 def _listed(extensions: dict[int, bytes], kind: int) -> tuple[int, ...]:

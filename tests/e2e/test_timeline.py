@@ -65,15 +65,15 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hz: int = 100_000, 
         monkeypatch.setattr(pki, "_FILLER_NAMES", filler_names)
         shown = frozenset({Fault.OVERSIZED_CERTIFICATE})
     polls: list[int] = []
-    start = I2CMaster._start
+    transfer = I2CMaster._transfer
 
-    def counted(self: I2CMaster, address: int, read: bool, data: bytes = b"") -> I2CDevice | None:
-        device = start(self, address, read, data)
+    def counted(self: I2CMaster, address: int, read: bool, n: int, data: bytes = b"") -> I2CDevice | None:
+        device = transfer(self, address, read, n, data)
         if device is None and read:
             polls.append(address)
         return device
 
-    monkeypatch.setattr(I2CMaster, "_start", counted)
+    monkeypatch.setattr(I2CMaster, "_transfer", counted)
     monkeypatch.setattr(I2CMaster, "poll_in_vain", lambda self, *args: None)  # each poll by itself
     calendar = Calendar(1_750_000_000.0)
     with new_run(tmp_path / "runs", calendar) as journal:

@@ -209,7 +209,7 @@ class Chip:
         self._output = WAKE_RESPONSE
         self._busy_until = now + (wake.self_test_us if self_test else wake.ready_us)
         limit: int = limits.long if chip_mode & 4 else getattr(limits, self._watchdog)
-        self._watchdog_at = now + self.faults.watchdog(limit)
+        self._watchdog_at = now + (self.faults.watchdog(limit) if self.faults.any else limit)
         if self_test:
             self.session.self_test_failures = self.faults.self_test(ALL_SELF_TESTS)
             if self.session.self_test_failures:
@@ -231,8 +231,9 @@ class Chip:
 
     def _settle(self) -> int:
         """Let everything happen that has become due; returns now."""
-        now = self._now()
-        running = self._running
+        now, running = self._now(), self._running
+        if running is None and now < self._watchdog_at and now < self._power_lost_at:
+            return now
         falls_at = self._watchdog_at if self._watchdog_at < self._power_lost_at else self._power_lost_at
         if running is not None:
             until = min(now, falls_at)
@@ -345,11 +346,11 @@ class Chip:
         outcome, response = self._execute(group, now, self._watchdog_at - now)
         self._pointer = 0
         self._busy_until = now + outcome.us
-        if self.faults.resets():
+        if self.faults.any and self.faults.resets():
             self.session.sleep()
             self._output = WAKE_RESPONSE
             return
-        self._output = self.faults.response(response) if response else b""
+        self._output = self.faults.response(response) if response and self.faults.any else response
         write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
         self._running = Running(outcome, now, now + outcome.us, write_us)
         if outcome.stores or outcome.early:

@@ -344,7 +344,7 @@ class Faults:
 
     def resets(self) -> bool:
         """Whether the part restarts in this command."""
-        return self.any and any(fault.resets() for fault in self._active.values())
+        return any(fault.resets() for fault in self._active.values())
 
     def loses_power(self) -> PowerLoss | None:
         """Whether Vcc dips around a write."""
