@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-def run_suites(tmp_path: Path, *options: str) -> tuple[int, Run]:
+def run_suites(tmp_path: Path, *options: str, home: Path | None = None) -> tuple[int, Run]:
     """Run the shipped suites, or what ``options`` select of them; exit status and record."""
-    environment = {**os.environ, "HIL_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "HIL_HOME": str(home or tmp_path / "home")}
     # Hypothesis is no part of the suites, and its plugin loads all of it at the end of every run.
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest"]
     done = subprocess.run(
