@@ -110,6 +110,10 @@ _PANICS = (
     (re.compile(r"Brownout detector was triggered"), ResetKind.BROWN_OUT),
     (re.compile(r"Task watchdog got triggered.*|Interrupt wdt timeout.*|Soft WDT reset"), ResetKind.WATCHDOG),
 )
+_ANY_CAUSE = re.compile(
+    "|".join(one.pattern for one in (_SDK_RESET, _ESP8266_ROM, _ESP32_ROM, *(one for one, _ in _PANICS)))
+)
+"""Whether a line says anything about a reset; most do not."""
 _BOOTLOADER = re.compile(r"ESP-IDF .*2nd stage bootloader")
 _BANNERS = ("bootloader", "firmware")
 """Lines that a start prints once, in this order."""
@@ -193,20 +197,7 @@ class BootWatch:
     def feed(self, line: Line) -> None:
         """Look at the next line."""
         text = line.text
-        for pattern, kind in _PANICS:
-            match = pattern.search(text)
-            if match is not None:
-                self._last_words = Reset(kind, match.group())
-                return
-        if self._rom_line(line):
-            return
-        sdk = _SDK_RESET.search(text)
-        if sdk is not None and self.boots:
-            boot, kind = self.boots[-1], SDK_CAUSES.get(int(sdk[1]), ResetKind.UNKNOWN)
-            # The ROM's register is as it was after a restart by software; last words say more than either.
-            said_before = boot.reset.kind in (ResetKind.PANIC, ResetKind.BROWN_OUT)
-            if boot.reset.kind is ResetKind.UNKNOWN or (kind is not ResetKind.UNKNOWN and not said_before):
-                boot.reset = Reset(kind, sdk.group())
+        if _ANY_CAUSE.search(text) is not None and self._cause(line):
             return
         event = log_event(parse_line(text).message)
         if event is None and _BOOTLOADER.search(text):
@@ -217,6 +208,25 @@ class BootWatch:
             self._begin(line.at, Reset(ResetKind.UNKNOWN), download=False)
         if self.boots:
             self.boots[-1].events[event.kind] = event
+
+    def _cause(self, line: Line) -> bool:
+        """Take a line that says why the board was reset."""
+        for pattern, kind in _PANICS:
+            match = pattern.search(line.text)
+            if match is not None:
+                self._last_words = Reset(kind, match.group())
+                return True
+        if self._rom_line(line):
+            return True
+        sdk = _SDK_RESET.search(line.text)
+        if sdk is None or not self.boots:
+            return False
+        boot, kind = self.boots[-1], SDK_CAUSES.get(int(sdk[1]), ResetKind.UNKNOWN)
+        # The ROM's register is as it was after a restart by software; last words say more than either.
+        said_before = boot.reset.kind in (ResetKind.PANIC, ResetKind.BROWN_OUT)
+        if boot.reset.kind is ResetKind.UNKNOWN or (kind is not ResetKind.UNKNOWN and not said_before):
+            boot.reset = Reset(kind, sdk.group())
+        return True
 
     def _past(self, banner: str) -> bool:
         """Whether the present start has got beyond ``banner``, so that this is another one."""

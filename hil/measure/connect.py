@@ -9,11 +9,12 @@ printed when TLS is done (cesanta/mongoose ``mg_ssl_handshake``).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from hil.wire.loglines import log_event, parse_line
+from hil.wire.loglines import LogEvent, log_event, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,22 +163,20 @@ class _Reader:
         self._ended: str | None = None
 
     def take(self, line: TimedLine) -> None:
-        message = parse_line(line.text).message
-        event = log_event(message)
+        message, event, trouble, software, name = _meaning(line.text)
         kind = "" if event is None else event.kind
-        if _TROUBLE.match(message):
+        if trouble:
             self._trouble.append(message)
         if kind == "mqtt_connecting":
             self.over = self._start is not None  # the next attempt begins
             self._start = line.at if self._start is None else self._start
         if self._start is None or self.over:
             return
-        if kind in _SOFTWARE or _SOFTWARE_TEXT.match(message):
+        if software:
             self._software.append(message)
         if kind == "mqtt_disconnected":
             self._ended, self.over = message, True
             return
-        name = _STEPS.get(kind) or _mcu_step(message)
         if name is not None:
             slot = None if event is None else event.fields.get("slot")
             after = line.at - self._start
@@ -197,9 +196,29 @@ class _Reader:
         )
 
 
-def _mcu_step(message: str) -> str | None:
-    found = _MCU_STEP.match(message)
-    return None if found is None else _MCU_STEPS[found[1]]
+class _Meaning(NamedTuple):
+    """What a line says whenever it comes: its event, whether of trouble or of software, its step."""
+
+    message: str
+    event: LogEvent | None
+    trouble: bool
+    software: bool
+    step: str | None
+
+
+@lru_cache(maxsize=1024)  # every connection prints the same lines
+def _meaning(text: str) -> _Meaning:
+    message = parse_line(text).message
+    event = log_event(message)
+    kind = "" if event is None else event.kind
+    on_mcu = _MCU_STEP.match(message)
+    return _Meaning(
+        message,
+        event,
+        _TROUBLE.match(message) is not None,
+        kind in _SOFTWARE or _SOFTWARE_TEXT.match(message) is not None,
+        _STEPS.get(kind) or (None if on_mcu is None else _MCU_STEPS[on_mcu[1]]),
+    )
 
 
 def next_connection(source: LineSource, since: int = 0, *, timeout_us: int) -> Connection:

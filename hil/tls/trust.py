@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,6 +40,7 @@ class ServerVerifier(Protocol):
         ...
 
 
+@lru_cache(maxsize=64)
 def server_subject(server_name: str) -> x509.DNSName | x509.IPAddress:
     """The name to verify: an IP address if it is one, else a DNS name."""
     try:

@@ -10,7 +10,7 @@ ATECC608A-TFLXTLS data sheet DS40002138A, section 4.
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,12 +42,21 @@ COUNT_MAX = 155
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _Q = 0x8003
 """x^15 + x + 1: the CRC's polynomial 8005 with its x^16 is ``_Q`` times (x + 1)."""
-_FOLDS = tuple((15 * n, (1 << 15 * n) - 1, n) for n in (64, 32, 16, 8, 4, 2, 1))
-"""Modulo ``_Q``, x^15 is x + 1, and squared again and again: x^15n is x^n + 1 for n = 2, 4, 8 …"""
-_FOLDS_OF = tuple(
-    tuple(fold for fold in _FOLDS if fold[0] < 8 * length + 16) for length in range(COUNT_MAX + 1)
-)
-"""The folds that a message of so many bytes needs; a longer one needs all."""
+_DOUBLINGS = (64, 32, 16, 8, 4, 2, 1)
+
+
+@cache
+def _folds(bits: int) -> tuple[tuple[int, int, int], ...]:
+    """Shift, mask and n of each fold that brings a polynomial of so many bits down to 15.
+
+    Modulo ``_Q``, x^15 is x + 1, and squared again and again: x^15n is x^n + 1 for n = 2, 4, 8 …
+    """
+    folds = []
+    while bits > 15:
+        n = next(n for n in _DOUBLINGS if 15 * n < bits)
+        folds.append((15 * n, (1 << 15 * n) - 1, n))
+        bits = max(15 * n, bits - 14 * n)
+    return tuple(folds)
 
 
 @lru_cache(maxsize=4)  # both ends of an emulated wire compute the same one after the other
@@ -61,9 +70,9 @@ def crc16(data: bytes) -> bytes:
     """
     rest = int.from_bytes(data.translate(_REVERSED), "big") << 16
     parity = rest.bit_count() & 1
-    for width, mask, n in _FOLDS_OF[len(data)] if len(data) <= COUNT_MAX else _FOLDS:
-        while high := rest >> width:
-            rest = rest & mask ^ high ^ high << n
+    for width, mask, n in _folds(8 * len(data) + 16):
+        high = rest >> width
+        rest = rest & mask ^ high ^ high << n
     if rest.bit_count() & 1 != parity:
         rest ^= _Q
     return rest.to_bytes(2, "little")
@@ -225,6 +234,10 @@ def decode_command(group: bytes) -> Command:
 
 def encode_response(payload: bytes) -> bytes:
     """A response group around ``payload``: count, payload, CRC."""
+    return status_response(payload[0]) if len(payload) == 1 else _encoded(payload)
+
+
+def _encoded(payload: bytes) -> bytes:
     body = bytes((len(payload) + 3,)) + payload
     return body + crc16(body)
 
@@ -232,7 +245,7 @@ def encode_response(payload: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def status_response(status: int) -> bytes:
     """The four-byte response that carries one status code."""
-    return encode_response(bytes((status,)))
+    return _encoded(bytes((status,)))
 
 
 WAKE_RESPONSE = status_response(Status.AFTER_WAKE)
