@@ -9,6 +9,7 @@ from bench.figures import Figure, table
 
 BENCHES = {
     "board": "bench.board",
+    "cloud": "bench.cloud",
     "connect": "bench.connect",
     "element": "bench.element",
     "plugin": "bench.plugin_overhead",

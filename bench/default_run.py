@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, "-m", "pytest", "-q", "--runs", name]
+        command = [sys.executable, "-m", "pytest", "-q", f"--runs={name}"]
         wall = run_us(command, ROOT) / 1e6
         (journal,) = Path(name).glob("*/journal.jsonl")
         events = [json.loads(line) for line in journal.read_text().splitlines()]
