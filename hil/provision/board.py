@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from hil.provision.steps import Bench
     from hil.rig.rig import Rig
 
-__all__ = ["board_steps", "quiet", "settings_of"]
+__all__ = ["QUIET_FILE", "board_steps", "left_quiet", "quiet", "settings_of"]
 
 ROOTS_FILE = "ca.pem"
+QUIET_FILE = "hil-mqtt-off.txt"
 
 
 def board_steps(rig: Rig) -> tuple[Step, ...]:
@@ -47,16 +48,26 @@ def quiet(rig: Rig) -> Iterator[None]:
     """Meanwhile the firmware leaves the element alone.
 
     Its MQTT client signs with it whenever it connects, on the same bus: a packet of ours in between would
-    be lost, and of a write nobody knows then whether it took effect.
+    be lost, and of a write nobody knows then whether it took effect. A file on the board says so meanwhile:
+    if this process is killed, the next one switches the client on again.
     """
-    if rig.file.board.kind != "mongoose-os" or not _connects(rig):
+    left = left_quiet(rig)
+    if rig.file.board.kind != "mongoose-os" or not (left or _connects(rig)):
         yield
         return
-    rig.configure({"mqtt": {"enable": False}})
+    if not left:
+        rig.booted_board().fs_put(QUIET_FILE, b"hil provision was at work: mqtt.enable was true\n")
+        rig.configure({"mqtt": {"enable": False}})
     try:
         yield
     finally:
         rig.configure({"mqtt": {"enable": True}})
+        rig.booted_board().fs_remove(QUIET_FILE)
+
+
+def left_quiet(rig: Rig) -> bool:
+    """Whether a process was killed within :func:`quiet`, so that the board's MQTT client is still off."""
+    return rig.file.board.kind == "mongoose-os" and QUIET_FILE in rig.booted_board().fs_list()
 
 
 def _connects(rig: Rig) -> bool:

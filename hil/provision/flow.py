@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hil.errors import ConfigError, GuardRefusal
-from hil.provision.board import board_steps, quiet
+from hil.provision.board import board_steps, left_quiet, quiet
 from hil.provision.identity import identity_for
 from hil.provision.rehearsal import rehearse
 from hil.provision.steps import ELEMENT_STEPS, Bench, carry_out
@@ -133,7 +133,8 @@ def provision(rig: Rig, plan: Plan, say: Callable[[Result], None] = lambda resul
                 f"provisioning element {bench.serial} refused: {'; '.join(refused)}",
                 hint="; ".join(dict.fromkeys(refused.values())),
             )
-    with quiet(rig) if rehearsal.missing else nullcontext(), _bench(rig, plan, make=True) as bench:
+    disturbing = bool(rehearsal.missing) or left_quiet(rig)
+    with quiet(rig) if disturbing else nullcontext(), _bench(rig, plan, make=True) as bench:
         results = carry_out(bench, ELEMENT_STEPS, say)
     results += carry_out(bench, board_steps(rig), say)  # needs no permit
     return Outcome(bench.serial, tuple(results), bench.identity)

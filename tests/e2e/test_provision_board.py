@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hil.errors import ConfigError
+from hil.provision.board import QUIET_FILE
 from hil.provision.flow import preview, provision
 from hil.provision.plan import Https, Mqtt, Plan
 from hil.rig.oneshot import one_rig
@@ -62,3 +63,20 @@ def test_files_and_settings_are_told_set_and_left_alone_the_second_time(
         again = provision(rig, plan)
         assert [result.step for result in again.results if result.done] == ["settings of the board"]
         assert settings(rig, "http.ssl_key") == ["ATCA:0"]
+
+
+def test_an_mqtt_client_that_a_killed_process_left_off_is_switched_on_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIL_HOME", str(tmp_path / "home"))
+    plan = Plan(folder=tmp_path, wifi=False)
+    with one_rig(RIG) as rig:
+        rig.configure({"mqtt": {"enable": True, "server": "broker.invalid:8883"}})
+        assert provision(rig, plan).changed
+        assert settings(rig, "mqtt.enable") == [True]
+        assert QUIET_FILE not in rig.booted_board().fs_list()
+        rig.booted_board().fs_put(QUIET_FILE, b"as a process leaves it that is killed meanwhile\n")
+        rig.configure({"mqtt": {"enable": False}})
+        assert not provision(rig, plan).changed
+        assert settings(rig, "mqtt.enable") == [True]
+        assert QUIET_FILE not in rig.booted_board().fs_list()

@@ -71,6 +71,7 @@ def test_a_synthetic_chain_is_good_and_labelled_so() -> None:
     assert report.ok, str(report)
     assert report.origin is Origin.SYNTHETIC
     assert "root: synthetic (emulated parts)" in str(report)
+    assert "key usage: digitalSignature, keyAgreement" in str(report)
 
 
 def test_a_synthetic_chain_is_refused_where_a_genuine_root_is_asked_for() -> None:

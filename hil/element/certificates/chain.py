@@ -36,6 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["ChainReport", "Link", "Rule", "Verdict", "verify_chain", "verify_path"]
 
 KEY_CERT_SIGN = 5
+KEY_USAGE_NAMES = (
+    "digitalSignature",
+    "contentCommitment",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+"""RFC 5280 section 4.2.1.3, by the number of the bit."""
 _UNDERSTOOD = {
     SUBJECT_KEY_ID,
     KEY_USAGE,
@@ -284,7 +296,8 @@ def _key_usage(certificate: Certificate, depth: int) -> _Outcome:
         return None, "none stated"
     if depth > 0 and KEY_CERT_SIGN not in usage:
         return False, "signs certificates but its key usage lacks keyCertSign"
-    return True, "keyCertSign" if depth > 0 else f"bits {sorted(usage)}"
+    named = [KEY_USAGE_NAMES[bit] if bit < len(KEY_USAGE_NAMES) else f"bit {bit}" for bit in sorted(usage)]
+    return True, "keyCertSign" if depth > 0 else ", ".join(named)
 
 
 def _key_identifiers(certificate: Certificate, issuer: _Issuer) -> _Outcome:
