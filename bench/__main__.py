@@ -12,6 +12,7 @@ BENCHES = {
     "cloud": "bench.cloud",
     "connect": "bench.connect",
     "element": "bench.element",
+    "handshake": "bench.handshake",
     "plugin": "bench.plugin_overhead",
     "run": "bench.default_run",
     "world": "bench.world",

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Calendar",
     "Clock",
-    "Cpu",
     "Event",
     "Fiber",
     "FiberLike",
@@ -364,17 +363,19 @@ class World:
             raise WorldError(f"cannot spend {us} us of {category}")
         self.account[category] += us
         target, task, heap, horizon = self.now + us, self._running, self._heap, self._horizon
-        if (
+        unseen = (
             self._fast_path
-            and task is not None
-            and task.halted is None
             and not (heap and heap[0][0] <= target)
             and (horizon is None or target < horizon)
             and (self._epoch is None or target <= wall_us() - self._epoch)
-        ):
+        )
+        if task is None:
+            if unseen and self._in_event is None and self._is_usable:
+                self.now = target
+            else:
+                self.run_until(lambda: False, target)
+        elif unseen and task.halted is None:
             self.now = target  # nobody could tell the difference: no need to give way
-        elif task is None:
-            self.run_until(lambda: False, target)
         else:
             task.check()
             task._wake = self.at(target, task._resume, f"{task.name}: {category}")
@@ -532,13 +533,18 @@ class World:
             lines.append("  no events, no tasks")
         return "\n".join(lines)
 
+    @property
+    def _is_usable(self) -> bool:
+        return not self._closed and self._broken is None and threading.get_ident() == self._owner
+
     def _usable(self) -> None:
+        if self._is_usable:
+            return
         if self._closed:
             raise WorldError("the world is closed")
         if threading.get_ident() != self._owner:
             raise WorldError("a world belongs to the thread that made it")
-        if self._broken is not None:
-            raise WorldError(f"the world broke earlier: {self._broken!r}") from self._broken
+        raise WorldError(f"the world broke earlier: {self._broken!r}") from self._broken
 
     def _may_run(self) -> None:
         self._usable()
@@ -571,23 +577,3 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Cpu:
-    """One MCU's processor: tasks that need it at the same time queue, first come first served."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._free_at = 0
-
-    def spend(self, us: int, category: str = "mcu") -> None:
-        """Wait for the processor, then use it for ``us`` microseconds."""
-        start = max(self._world.now, self._free_at)
-        self._free_at = start + us
-        if start > self._world.now:
-            self._world.spend("cpu-queue", start - self._world.now)
-        self._world.spend(category, us)
-
-    def reset(self) -> None:
-        """Power-off: whoever queued is gone."""
-        self._free_at = self._world.now

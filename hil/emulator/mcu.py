@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import yaml
 
-from hil.clock import Cpu
+from hil.emulator.cpu import Cpu
 from hil.errors import ConfigError
 from hil.yamltext import load_yaml
 

@@ -95,12 +95,11 @@ def connect(
         presented[:] = server_chain
         try:
             path = verify(server_chain, server_name=server_name, roots=roots, at=calendar.time())
-            verify_links(path, operations)
+            signed = verify_links(path, operations)
         except ServerChainError as refusal:
             operations.report("chain-verify", "software", refusal.reason, len(server_chain), ok=False)
             raise
-        content = sum(len(one.tbs_certificate_bytes) for one in path[:-1])
-        operations.report("chain-verify", "software", "accepted", content)
+        operations.report("chain-verify", "software", "accepted", signed)
 
     transport = Transport(stream)
     connection = HookedConnection(transport, operations, judge)

@@ -150,7 +150,7 @@ def _matches(name: object, subject: x509.DNSName | x509.IPAddress) -> bool:
     return shown == wanted or (shown.startswith("*.") and wanted.partition(".")[2] == shown[2:])
 
 
-def verify_links(path: Sequence[x509.Certificate], operations: Operations) -> None:
+def verify_links(path: Sequence[x509.Certificate], operations: Operations) -> int:
     """Verify the signatures of ``path`` again, where the board would do it.
 
     The decision was made by :func:`verify_server_chain`. Here every P-256 signature over SHA-256
@@ -160,23 +160,29 @@ def verify_links(path: Sequence[x509.Certificate], operations: Operations) -> No
         path: the server's certificate first, the root last.
         operations: does and reports them.
 
+    Returns:
+        How many bytes the signatures are over, all together.
+
     Raises:
         ServerChainError: the element says that a signature is not good.
     """
+    signed = 0
     for index, (child, issuer) in enumerate(pairwise(path)):
-        key = issuer.public_key()
+        key, content = issuer.public_key(), child.tbs_certificate_bytes
+        signed += len(content)
         detail = f"link {index}: {child.subject.rfc4514_string()}"
         if isinstance(key, rsa.RSAPublicKey):
             operations.report("rsa-verify", "software", detail, key.key_size)
         elif _element_can(key, child):
             assert isinstance(key, ec.EllipticCurvePublicKey)
             digest = Hash(SHA256())
-            digest.update(child.tbs_certificate_bytes)
+            digest.update(content)
             signature = raw_signature(child.signature)
             if not operations.verify(point_of(key), digest.finalize(), signature, detail):
                 raise ServerChainError("bad-signature", f"{detail} is not signed by its issuer")
         else:
             operations.report("verify", "software", detail, getattr(key, "key_size", 0))
+    return signed
 
 
 def _element_can(key: object, child: x509.Certificate) -> bool:

@@ -54,9 +54,23 @@ def memory() -> Memory:
     return FACTORY.copy()
 
 
-def play(calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | None, *, leaps: bool) -> Seen:
-    """A firmware task calls the element, while ``events`` look at the clock and power goes at ``cut``."""
-    with World() as world:
+def play(
+    calls: list[str],
+    pace: Pace,
+    hz: int,
+    events: list[int],
+    cut: int | None,
+    *,
+    leaps: bool,
+    in_task: bool = True,
+) -> Seen:
+    """Somebody calls the element, while ``events`` look at the clock and power goes at ``cut``.
+
+    Args:
+        leaps: as it is; else each poll by itself, and each wait through the heap.
+        in_task: the firmware calls, in a task of its own; else the host.
+    """
+    with World(fast_path=leaps) as world:
         chip = Chip(PROFILE, memory(), now=lambda: world.now, seed=1, draw="random")
         chip.power_on()
         lines = Lines(12, 14, [ForeignDevice(0x50), chip])
@@ -67,7 +81,7 @@ def play(calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | No
         events_seen: list[tuple[int, int]] = []
         outcomes: list[str] = []
 
-        def firmware() -> None:
+        def somebody() -> None:
             world.sleep(10_000)
             for call in calls:
                 try:
@@ -77,12 +91,15 @@ def play(calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | No
                 else:
                     outcomes.append("ok")
 
-        world.spawn(firmware, "firmware")
         for at in events:
             world.at(at, lambda at=at: events_seen.append((at, world.now)), "look")  # type: ignore[misc]
         if cut is not None:
             world.at(cut, chip.power_off, "power off")
-        world.run_for(3_000_000)
+        if in_task:
+            world.spawn(somebody, "firmware")
+        else:
+            somebody()
+        world.run_until(lambda: False, 3_000_000)
         # Signatures differ from run to run: the length of an answer is compared.
         log = [(row.at_us, row.command, row.us, len(row.response), row.reason) for row in chip.log]
         return Seen(world.now, dict(world.account), master.bytes, log, events_seen, outcomes)
@@ -99,12 +116,17 @@ def play(calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | No
     hz=st.sampled_from([20_000, 100_000, 400_000]),
     events=st.lists(st.integers(10_000, 400_000), max_size=8),
     cut=st.none() | st.integers(12_000, 200_000),
+    in_task=st.booleans(),
 )
-@example(calls=["sign"], pace=Pace(), hz=100_000, events=[], cut=None)
+@example(calls=["sign"], pace=Pace(), hz=100_000, events=[], cut=None, in_task=True)
+@example(calls=["sign"], pace=Pace(), hz=100_000, events=[], cut=None, in_task=False)
 def test_polls_that_pass_at_once_change_nothing_that_can_be_seen(
-    calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | None
+    calls: list[str], pace: Pace, hz: int, events: list[int], cut: int | None, in_task: bool
 ) -> None:
-    assert play(calls, pace, hz, events, cut, leaps=True) == play(calls, pace, hz, events, cut, leaps=False)
+    at_once, one_by_one = (
+        play(calls, pace, hz, events, cut, leaps=leaps, in_task=in_task) for leaps in (True, False)
+    )
+    assert at_once == one_by_one
 
 
 def test_a_busy_element_is_not_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.clock import Calendar, Cpu, Fiber, Halted, WallClock, World
+from hil.clock import Calendar, Fiber, Halted, WallClock, World
+from hil.emulator.cpu import Cpu
 from hil.errors import WorldError
 
 if TYPE_CHECKING:

@@ -216,8 +216,9 @@ class Chip:
                 self._output = status_response(Status.SELF_TEST)
 
     def _tests_itself(self) -> bool:
-        options = words.chip_options(self._memory.word(words.CHIP_OPTIONS))
-        return self.profile.family == 608 and options.power_on_self_test
+        if self.profile.family != 608:
+            return False
+        return words.chip_options(self._memory.word(words.CHIP_OPTIONS)).power_on_self_test
 
     def _configured_address(self) -> int:
         """Byte 16, or on a 608 with ChipMode bit 0 UserExtraAdd once it is written."""
@@ -351,9 +352,11 @@ class Chip:
             self._output = WAKE_RESPONSE
             return
         self._output = self.faults.response(response) if response and self.faults.any else response
-        write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
-        self._running = Running(outcome, now, now + outcome.us, write_us)
-        if outcome.stores or outcome.early:
+        writes = outcome.stores or outcome.early
+        if writes or outcome.goes_idle:  # of anything else nothing is left to do at its end
+            write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
+            self._running = Running(outcome, now, now + outcome.us, write_us)
+        if writes and self._running is not None:
             when = self.faults.loses_power()
             if when is not None:
                 self._power_lost_at = self._running.power_loss(when)

@@ -154,13 +154,15 @@ class Engine:
             if self.session.self_test_failures:
                 self._check_self_test(x)
             checked = self._check_form(x, form)
-            if left_us < self._times_of(checked)[1]:
+            times_us = self._times_of(checked)
+            if left_us < times_us[1]:
                 raise Refused(Status.WATCHDOG, "the watchdog would fire before the end")
             payload = checked.run(x)
         except Refused as refused:
             return self._refused(x, form, refused)
         self._leave(x, payload[0] if len(payload) == 1 else Status.OK)
-        return Outcome(payload, self._duration(x, checked), "", x.early, x.stores, x.goes_idle)
+        us = self._duration(x, checked, times_us)
+        return Outcome(payload, us, "", x.early, x.stores, x.goes_idle)
 
     def _check_forced(self) -> None:
         status = self.faults.status()
@@ -191,7 +193,8 @@ class Engine:
         self._leave(x, refused.status)
         us = self.profile.times.error_us
         if form is not None:
-            us = self._duration(x, form) if refused.late else min(us, self._times_of(form)[0])
+            times_us = self._times_of(form)
+            us = self._duration(x, form, times_us) if refused.late else min(us, times_us[0])
         before_operation = refused.status == Status.EXECUTION and not refused.late
         early = [] if before_operation else x.early
         return Outcome(bytes((refused.status,)), us, refused.reason, early)
@@ -215,8 +218,7 @@ class Engine:
         typical, longest = times
         return round(longest + (typical - longest) * sqrt(1.0 - self.draw.random()))
 
-    def _duration(self, x: Execution, form: Form) -> int:
-        times = self._times_of(form)
+    def _duration(self, x: Execution, form: Form, times: tuple[int, int]) -> int:
         us = self._draw(times)
         if x.counted:
             us += self._draw(self.profile.range_of(self.profile.times.limited_use, self.divider))
