@@ -141,8 +141,12 @@ class Rig:
         self.power_on()
 
     def power_on(self) -> None:
-        """On, and wait for the board's start; its absence is kept, not raised: see :attr:`boot`."""
-        self.start_by(self.power.on)
+        """On, and wait for the board's start; its absence is kept, not raised: see :attr:`boot`.
+
+        A board that is on and has started is left alone: it would not start once more.
+        """
+        if self.power.commanded is not State.ON or not self.running:
+            self.start_by(self.power.on)
 
     def interrupt_power(self, for_us: int) -> None:
         """Take the power away for a moment, shorter than :attr:`power` would; see :attr:`boot`.
