@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -137,22 +138,23 @@ class History:
     def __init__(self, path: Path) -> None:
         made(path.parent)
         self._path = path
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA foreign_keys = ON")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if 0 < version < _VERSION:
-                self._db.executescript(_DROP)  # nothing is lost: it is made from journals
-                version = 0
-            if version == 0:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        except sqlite3.Error as error:
-            raise ConfigError(
-                f"{path} is no history: {error}", hint="remove it; it is made from journals"
-            ) from error
-        if version not in (0, _VERSION):
-            self._db.close()
-            raise ConfigError(f"{path} is of version {version}", hint="remove it; it is made from journals")
+        hint = "remove it; it is made from journals"
+        with ExitStack() as stack:
+            try:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                stack.callback(self._db.close)
+                self._db.execute("PRAGMA foreign_keys = ON")
+                (version,) = self._db.execute("PRAGMA user_version").fetchone()
+                if 0 < version < _VERSION:
+                    self._db.executescript(_DROP)  # nothing is lost: it is made from journals
+                    version = 0
+                if version == 0:
+                    self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            except sqlite3.Error as error:
+                raise ConfigError(f"{path} is no history: {error}", hint=hint) from error
+            if version not in (0, _VERSION):
+                raise ConfigError(f"{path} is of version {version}", hint=hint)
+            stack.pop_all()
 
     def close(self) -> None:
         """Close the file."""
