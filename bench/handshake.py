@@ -117,5 +117,5 @@ def measure() -> list[Figure]:
     note = f"samples of {HANDSHAKES} handshakes"
     return [
         Figure("own share of a TLS handshake with an element", of_the_element(), "%", 25, note=note),
-        Figure("the same on a board, its log and reader included", of_a_board(), "%", 40, note=note),
+        Figure("the same on a board, its log and reader included", of_a_board(), "%", 25, note=note),
     ]

@@ -1,7 +1,7 @@
 """A statistical CPU profile: whose line runs when the timer strikes.
 
 A deterministic profiler charges every call, and so makes code of many small functions look dearer than
-it is. Here a signal interrupts the program a thousand times a second; nothing is added to a call.
+it is. Here a signal interrupts the program every half millisecond; nothing is added to a call.
 """
 
 from __future__ import annotations

@@ -454,10 +454,7 @@ class World:
 
     def _step(self, deadline: int | None) -> bool:
         """Run the next event; False when the deadline comes first."""
-        heap = self._heap
-        while heap and heap[0][2].cancelled:
-            heapq.heappop(heap)
-        due = heap[0][0] if heap else None
+        due = self.next_due
         if due is None and deadline is None and not self._has_inputs():
             raise WorldError(f"nobody can end this wait\n{self.describe()}")
         if deadline is not None and (due is None or due > deadline):
@@ -467,7 +464,7 @@ class World:
             return False
         if self._epoch is not None and not self._reached(due):
             return True
-        _, _, event = heapq.heappop(heap)
+        _, _, event = heapq.heappop(self._heap)
         self._count_instant(event.due)
         self.now = max(self.now, event.due)
         if self.trace is not None:

@@ -170,7 +170,7 @@ class I2CMaster:
     def poll_in_vain(self, address: int, pause_us: int, deadline: int) -> None:
         """See :class:`hil.i2c.bus.KnowsBusy`."""
         clock, lines = self.clock, self._lines
-        usual = self._on_the_wires and not (lines.open or lines.held_low or lines.stuck_clocks)
+        usual = self._on_the_wires and not (lines.open or lines.sda_is_low)
         if not usual or self.too_fast or not isinstance(clock, World):
             return
         until = deadline

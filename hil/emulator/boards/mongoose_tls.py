@@ -24,9 +24,7 @@ from hil.wire.atecc import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
     from random import Random
-    from types import TracebackType
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -91,21 +89,6 @@ class Step(NamedTuple):
     detail: Mapping[str, str | int]
 
 
-class _Turn:
-    """A turn of a processor; one object for all of them, because there is one at a time."""
-
-    def __init__(self, cpu: Processor) -> None:
-        self._cpu = cpu
-
-    def __enter__(self) -> None:
-        self._cpu.take()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._cpu.give_back()
-
-
 class Processor:
     """The one thread that Mongoose OS runs on: a handler or a cryptographic operation at a time.
 
@@ -126,23 +109,19 @@ class Processor:
         self._aside = False
         self.on_free: Callable[[], None] = lambda: None
         self._free: Signal = world.signal("main loop is free")
-        self._turn = _Turn(self)
 
-    def turn(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
         """Wait for the main loop, then keep it."""
-        return self._turn
-
-    def take(self) -> None:
-        """Begin a turn."""
         while self._busy:
             self.world.wait(self._free, None)
         self._busy = True
-
-    def give_back(self) -> None:
-        """End it."""
-        self._busy = False
-        self._free.set()
-        self.on_free()
+        try:
+            yield
+        finally:
+            self._busy = False
+            self._free.set()
+            self.on_free()
 
     @property
     def busy(self) -> bool:

@@ -235,7 +235,7 @@ class Chip:
         now, running = self._now(), self._running
         if running is None and now < self._watchdog_at and now < self._power_lost_at:
             return now
-        falls_at = self._watchdog_at if self._watchdog_at < self._power_lost_at else self._power_lost_at
+        falls_at = min(self._watchdog_at, self._power_lost_at)
         if running is not None:
             until = min(now, falls_at)
             if running.settle(self._memory, until):
@@ -353,13 +353,14 @@ class Chip:
             return
         self._output = self.faults.response(response) if response and self.faults.any else response
         writes = outcome.stores or outcome.early
-        if writes or outcome.goes_idle:  # of anything else nothing is left to do at its end
-            write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
-            self._running = Running(outcome, now, now + outcome.us, write_us)
-        if writes and self._running is not None:
+        if not writes and not outcome.goes_idle:
+            return  # nothing is left to do at its end
+        write_us = max(1, min(self.profile.nonvolatile_write_us, outcome.us // 2))
+        self._running = running = Running(outcome, now, now + outcome.us, write_us)
+        if writes:
             when = self.faults.loses_power()
             if when is not None:
-                self._power_lost_at = self._running.power_loss(when)
+                self._power_lost_at = running.power_loss(when)
 
     def _execute(self, group: bytes, now: int, left_us: int) -> tuple[Outcome, bytes]:
         outcome = self.engine.execute(group, left_us)
